@@ -422,11 +422,14 @@ struct keyfs_stats {
 KEYFS_PUBLIC int
 keyfs_stats_get(struct keyfs_store *store, struct keyfs_stats *out);
 
-/* A property as text, with a newline at the end of each line; the caller frees
- **out with free().
- *	"stats"   the statistics, for people		"levels"   a line per
- *level "tables"  a line per table			"options"  the options
- *in force "memory"  each share of the budget -ENOENT: no such property. */
+/* A property as text, each line ended by a newline; the caller frees *out with
+ * free().
+ *	"stats"    the statistics, for people
+ *	"levels"   a line per level
+ *	"tables"   a line per table
+ *	"memory"   each share of the budget
+ *	"options"  the options in force
+ * -ENOENT: no such property. */
 KEYFS_PUBLIC int
 keyfs_property(struct keyfs_store *store, const char *name, char **out);
 
