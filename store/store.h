@@ -152,26 +152,28 @@ struct keyfs_options {
 
 	/* Memory and threads. */
 	size_t memory_bytes;   /* the budget for everything; default 256 MiB,
-				  least 1 MiB */
+				  1 MiB to 1 TiB */
 	size_t memtable_bytes; /* switch to a new memtable at; default
-				  memory_bytes / 4 */
+				  memory_bytes / 4, 4 KiB to
+				  memory_bytes / 2 */
 	uint32_t compaction_threads; /* default 2, at most 16; flush has its own
 					thread */
 
 	/* Shape of tables; of use to tests and measurements. */
 	uint32_t block_bytes;   /* default 4096, 128 to 1 MiB */
 	uint32_t bloom_bits;    /* per key; default 10, at most 32 */
-	size_t table_bytes;     /* cut tables at; default 32 MiB */
+	size_t table_bytes;     /* cut tables at; default 32 MiB, 1 KiB
+				   to 1 GiB */
 	uint32_t level0_tables; /* level-0 tables that start a compaction;
-				   default 4 */
-	uint32_t level_ratio; /* size of a level over the one above; default 10
-			       */
+				   default 4, at most 64 */
+	uint32_t level_ratio; /* size of a level over the one above; default 10,
+				 2 to 64 */
 	size_t level_bytes;   /* least target of the first sorted level; default
-				 64 MiB */
+				 64 MiB, 1 KiB to 8 GiB */
 	enum keyfs_compression compression;
 
-	/* Full disks: space held back so that deleting works; default 16 MiB.
-	 */
+	/* Full disks: space held back so that deleting works; default 16 MiB,
+	 * at most 1 TiB. */
 	size_t reserve_bytes;
 
 	/* One line a message, without a newline, never a key or a value. Called

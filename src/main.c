@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - the program `keyfs`: finds the command and runs it. */
+#include <config.h>
+
+#include <fuse_lowlevel.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/cmd.h"
+#include "src/log.h"
+#include "store/store.h"
+
+#define NAME_MAX_COMPARED 31
+
+const struct cmd *const cmd_table[] = {
+	&cmd_help,
+	NULL,
+};
+
+/* The least number of insertions, removals and replacements that make `a` into
+ * `b` (Wagner and Fischer, 1974), row by row. */
+static size_t
+edit_distance(const char *a, const char *b)
+{
+	size_t row[NAME_MAX_COMPARED + 1], len = strlen(b), i, j;
+
+	if (len > NAME_MAX_COMPARED)
+		return SIZE_MAX;
+	for (j = 0; j <= len; j++)
+		row[j] = j;
+	for (i = 1; a[i - 1] != '\0'; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (j = 1; j <= len; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[len];
+}
+
+static const struct cmd *
+cmd_nearest(const char *name)
+{
+	const struct cmd *const *c, *nearest = NULL;
+	size_t least = SIZE_MAX;
+
+	for (c = cmd_table; *c != NULL; c++) {
+		size_t distance = edit_distance((*c)->name, name);
+
+		if (distance < least) {
+			least = distance;
+			nearest = *c;
+		}
+	}
+	return nearest;
+}
+
+const struct cmd *
+cmd_find(const char *name)
+{
+	const struct cmd *const *c, *nearest;
+
+	for (c = cmd_table; *c != NULL; c++)
+		if (strcmp((*c)->name, name) == 0)
+			return *c;
+	nearest = cmd_nearest(name);
+	if (nearest == NULL)
+		nearest = &cmd_help;
+	log_error("no command \"%s\": did you mean \"%s\"? `keyfs help` lists "
+		  "them",
+		  name, nearest->name);
+	return NULL;
+}
+
+static int
+print_version(void)
+{
+	printf("keyfs %s\nlibfuse %s\n", keyfs_version(), fuse_pkgversion());
+	return CMD_OK;
+}
+
+/* An answer that did not reach its reader (a full disk, a closed pipe) is a
+ * failure of the command. */
+static int
+flush_answer(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	log_error("standard output: write failed");
+	return status == CMD_OK ? CMD_FAILED : status;
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct cmd *cmd;
+
+	if (argc < 2) {
+		log_error("no command: `keyfs help` lists them");
+		return CMD_USAGE;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+		return flush_answer(print_version());
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return flush_answer(cmd_help.run(argc - 1, argv + 1));
+	cmd = cmd_find(argv[1]);
+	if (cmd == NULL)
+		return CMD_USAGE;
+	return flush_answer(cmd->run(argc - 1, argv + 1));
+}
