@@ -27,9 +27,10 @@ void memtable_unref(struct memtable *memtable); /* NULL is allowed */
  * will find memory.  -ENOMEM: nothing changed.  The writer's. */
 int memtable_reserve(struct memtable *memtable, size_t count, size_t bytes);
 
-/* Adds a version; copies its bytes.  Requires: reserved; the sequence number is
- * above every other of that key.  The writer's. */
-void memtable_add(struct memtable *memtable, const struct entry *entry);
+/* Adds a version; copies its bytes.  `hash` is bloom_hash(entry->key).  Requires:
+ * reserved; the sequence number is above every other of that key.  The writer's. */
+void memtable_add(struct memtable *memtable, const struct entry *entry,
+		  uint64_t hash);
 
 /* Finds the newest version of `key` not above `seq`.  The entry's slices live as
  * long as the memtable.  `hash` is bloom_hash(key).  Any thread. */

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* table_meta.h - what the manifest says of one table, and the way to open it.
+ *
+ * Counted: each version that holds the table has a reference, each compaction that
+ * reads it has one.  The file is opened when somebody first needs it.
+ *
+ * A table that an installed edit has taken out of the store is *retired*; when its
+ * last reference goes (a reader may hold it for long), it comes onto the set's list
+ * of files to delete, which a worker empties.  So no reader ever deletes a file, and
+ * whoever drops a reference may hold any lock.  Any thread may call. */
+#ifndef STORE_TABLE_META_H
+#define STORE_TABLE_META_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/table.h"
+
+/* What all tables of one store share; it outlives them. */
+struct table_set {
+	/* Constant; borrowed. */
+	struct env_dir *dir;
+	struct cache *cache;
+	const struct reporter *reporter;
+
+	/* Atomic: retired tables without references, last one first. */
+	_Atomic(struct table_meta *) gone;
+};
+
+struct table_meta {
+	/* Constant once it is in a version. */
+	struct table_set *set; /* borrowed */
+	uint64_t number;
+	uint64_t file_bytes;
+	uint64_t entries, tombstones;
+	uint64_t raw_bytes; /* keys and values before compression */
+	uint64_t min_seq, max_seq;
+	struct keyfs_slice smallest, largest; /* user keys, owned: behind it */
+
+	/* Guarded by the store's lock: a picked compaction reads it. */
+	bool being_compacted;
+
+	/* Atomic. */
+	_Atomic uint32_t refs;
+	_Atomic bool retired;
+	_Atomic(struct table *) table; /* one reference; NULL: not open yet */
+	struct table_meta *next_gone;  /* the list's, after the last unref */
+};
+
+void table_set_init(struct table_set *set, struct env_dir *dir,
+		    struct cache *cache, const struct reporter *reporter);
+
+/* Takes one table off the list of files to delete: its number, or 0 if there is
+ * none.  One caller at a time; the caller unlinks the file and calls
+ * cache_drop_file(). */
+uint64_t table_set_take_gone(struct table_set *set);
+/* Whether the list holds any: time to wake a worker. */
+bool table_set_has_gone(struct table_set *set);
+
+/* Copies what `info` says, keys included.  One reference, the caller's. */
+int table_meta_new(struct table_set *set, uint64_t number,
+		   const struct table_info *info, struct table_meta **out);
+struct table_meta *table_meta_ref(struct table_meta *meta);
+void table_meta_unref(struct table_meta *meta); /* NULL is allowed */
+
+/* An installed, durable edit no longer holds the table: delete its file when nobody
+ * reads it.  Not called for a table that has only changed its level. */
+void table_meta_retire(struct table_meta *meta);
+
+/* The open table, borrowed from `meta`.  -EAGAIN: `nowait`, and it is not open.
+ * -EUCLEAN, -EIO and whatever else table_open() returns. */
+int table_meta_open(struct table_meta *meta, bool nowait, struct table **out);
+
+/* Writes the file name of table `number`, at most ENV_NAME_MAX bytes and a zero. */
+void table_file_name(uint64_t number, char *out);
+
+#endif
