@@ -4,7 +4,12 @@
  * An arena-backed skip list (Pugh, "Skip Lists: A Probabilistic Alternative to
  * Balanced Trees", CACM 33, 1990).  One writer at a time (the store's write mutex);
  * any number of readers at the same time, without locks: a node is complete before
- * it is linked (release), and never moves or goes until the memtable does.
+ * it is linked (release), and never moves or goes until the memtable does.  A filter
+ * in front of it lets a lookup of an absent key cost one cache line.
+ *
+ * A reader sees every version that was added before the sequence number it reads at
+ * was published to it (release and acquire, the store's last visible number), and
+ * perhaps later ones, which its sequence number hides.
  *
  * Counted: the store holds one reference, each read view one.  Memory comes from
  * the arena and is freed whole with the last reference. */
@@ -19,7 +24,11 @@
 
 struct memtable;
 
-int memtable_new(struct memtable **out);
+/* Makes one for about `bytes` of memory in all; the filter is sized by it.  `like`
+ * (may be NULL): the memtable before it, which may still be written to; its keys say
+ * what keys of this one are likely to share.  One reference, the caller's. */
+int
+memtable_new(size_t bytes, const struct memtable *like, struct memtable **out);
 struct memtable *memtable_ref(struct memtable *memtable);
 void memtable_unref(struct memtable *memtable); /* NULL is allowed */
 
