@@ -116,7 +116,8 @@ keyfs_str(const char *str)
 struct keyfs_value {
 	struct keyfs_slice data;
 	uint64_t seq; /* sequence number of the write that made it */
-	void *pin;    /* the library's own */
+	void *pin;    /* this and the next: the library's own */
+	struct keyfs_store *store;
 };
 
 /* Severity of a line given to keyfs_options.log. */
