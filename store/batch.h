@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/buf.h"
 #include "store/key.h"
 
 /* A payload's length fits the 32 bits that the log gives it; what a commit may take
@@ -42,8 +43,7 @@ struct keyfs_batch {
 	int error;                      /* the first one */
 	struct batch_require *requires; /* owned */
 	size_t require_count, require_capacity;
-	uint8_t *require_keys; /* owned */
-	size_t require_bytes, require_keys_capacity;
+	struct buf require_keys; /* their keys, one behind the other */
 	uint8_t small[BATCH_INLINE_BYTES];
 };
 
