@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bloom.h - a cache-line-blocked Bloom filter (Putze, Sanders, Singler, "Cache-,
- * Hash- and Space-Efficient Bloom Filters", JEA 14, 2009).
+/* bloom.h - a cache-line-blocked Bloom filter (Putze, Sanders, Singler,
+ * "Cache-, Hash- and Space-Efficient Bloom Filters", JEA 14, 2009).
  *
  * All probes of one key fall into one line of 64 bytes.  A filter says "no" for
  * certain or "perhaps"; a damaged one is found by the checksum of its block. */
@@ -16,7 +16,8 @@
 /* The hash of a key, the same in memory and on disk: never change it. */
 uint64_t bloom_hash(struct keyfs_slice key);
 
-/* Bytes of a filter for `keys` keys; a multiple of 64, 0 for no keys or bits. */
+/* Bytes of a filter for `keys` keys; a multiple of 64, 0 for no keys or
+ * bits. */
 size_t bloom_bytes(size_t keys, uint32_t bits_per_key);
 
 /* Number of probes for a filter of so many bits per key; 1 to 16. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* buf.h - bytes that grow, for whatever is encoded.
  *
- * Keeps its first error: when memory runs out, the rest of the appends do nothing,
- * and the caller checks `error` once, at its end.  One thread. */
+ * Keeps its first error: when memory runs out, the rest of the appends do
+ * nothing, and the caller checks `error` once, at its end.  One thread. */
 #ifndef STORE_BUF_H
 #define STORE_BUF_H
 

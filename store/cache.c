@@ -2,18 +2,18 @@
 /* cache.c - a sharded CLOCK cache whose lookups take no lock; see cache.h.
  *
  * Each shard is a hash table with chains of handles.  A handle is never freed
- * before the cache is: when its object goes it waits in the shard's free list for
- * the next one.  So a reader may walk chains while others change them; the worst
- * that it can meet is a handle that has meanwhile been given to another key.  What
- * it finds it first pins and only then believes:
+ * before the cache is: when its object goes it waits in the shard's free list
+ * for the next one.  So a reader may walk chains while others change them; the
+ * worst that it can meet is a handle that has meanwhile been given to another
+ * key.  What it finds it first pins and only then believes:
  *
  *	state   63 .. 34 | 33 USED | 32 LISTED | 31 .. refs .. 0
  *
- *	pin     refs + 1, only while LISTED (one compare-and-swap); then the key is
+ *	pin     refs + 1, only while LISTED (compare-and-swap); then the key is
  *	        compared again, since it cannot change under a pin
  *	evict   LISTED and refs 0 -> 0, under the shard's lock
  *	drop    LISTED off, under the shard's lock
- *	unpin   refs - 1; who makes it 0 on an unlisted handle destroys the object
+ *	unpin   refs - 1; who makes it 0 on an unlisted handle destroys it
  *
  * Exactly one of these brings refs and LISTED to zero together, and it owns the
  * object then.  A reader that strays into another chain misses its entry, which
@@ -344,8 +344,8 @@ shard_extend_locked(struct shard *shard)
 
 /* ---- Eviction ---- */
 
-/* Whether the hand takes this entry; if it was used since the hand's last round,
- * it loses its bit instead. */
+/* Whether the hand takes this entry; if it was used since the hand's last
+ * round, it loses its bit instead. */
 static bool
 handle_evict(struct handle *h)
 {
@@ -389,8 +389,8 @@ shard_evict(struct shard *shard)
 	return victim;
 }
 
-/* Evicts until everything fits; false if what is pinned alone does not, which it
- * takes two rounds of each hand to know: the first may only clear bits. */
+/* Evicts until everything fits; false if what is pinned alone does not, which
+ * it takes two rounds of each hand to know: the first may only clear bits. */
 static bool
 cache_make_room(struct cache *cache)
 {

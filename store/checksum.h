@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* checksum.h - the only user of xxhash: checksums and hashes of bytes.
  *
- * XXH3, 64 bits (https://xxhash.com, specification in its repository).  A checksum
- * covers the bytes and their place, so that a good block that lies in the wrong
- * file or at the wrong offset is as bad as a torn one (P4):
+ * XXH3, 64 bits (https://xxhash.com, specification in its repository).  A
+ * checksum covers the bytes and their place, so that a good block that lies in
+ * the wrong file or at the wrong offset is as bad as a torn one (P4):
  *
  *	checksum = XXH3(XXH3(bytes) file offset)      three little-endian words
  *

@@ -7,8 +7,8 @@
  *
  *	300 = 0b10_0101100   ->   1_0101100 0_0000010   ->   ac 02
  *
- * Places need no alignment.  The varint decoders never read at or past `end` and
- * refuse what does not fit the type, so they may be given hostile bytes. */
+ * Places need no alignment.  The varint decoders never read at or past `end`
+ * and refuse what does not fit the type, so they may be given hostile bytes. */
 #ifndef STORE_CODING_H
 #define STORE_CODING_H
 
@@ -85,8 +85,8 @@ get_be64(const void *from)
 	return be64toh(v);
 }
 
-/* Writes at most VARINT64_MAX bytes (VARINT32_MAX if v fits 32 bits); returns the
- * place behind them. */
+/* Writes at most VARINT64_MAX bytes (VARINT32_MAX if v fits 32 bits); returns
+ * the place behind them. */
 static inline uint8_t *
 put_varint(uint8_t *to, uint64_t v)
 {
@@ -98,8 +98,8 @@ put_varint(uint8_t *to, uint64_t v)
 	return to;
 }
 
-/* Reads a varint into *out and returns the place behind it; NULL if it is cut off
- * by `end` or larger than the type. */
+/* Reads a varint into *out and returns the place behind it; NULL if it is cut
+ * off by `end` or larger than the type. */
 static inline const uint8_t *
 get_varint64(const uint8_t *from, const uint8_t *end, uint64_t *out)
 {
@@ -137,8 +137,8 @@ get_varint32(const uint8_t *from, const uint8_t *end, uint32_t *out)
 	return from;
 }
 
-/* Signed differences as small unsigned numbers: 0, -1, 1, -2 ... become 0, 1, 2,
- * 3 ...  Both are exact for every difference of two 64-bit numbers. */
+/* Signed differences as small unsigned numbers: 0, -1, 1, -2 ... become 0, 1,
+ * 2, 3 ...  Both are exact for every difference of two 64-bit numbers. */
 static inline uint64_t
 zigzag(uint64_t difference)
 {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "store/coding.h"
 #include "store/store.h"
 
 /* What a change did.  On disk: never renumber. */
@@ -22,8 +23,8 @@ enum entry_kind {
 	ENTRY_DELETE = 2,
 };
 
-/* Above every sequence number in use; seeking to (key, SEQ_MAX) finds the newest
- * version of key.  56 bits: a table keeps the kind in the same word. */
+/* Above every sequence number in use; seeking to (key, SEQ_MAX) finds the
+ * newest version of key.  56 bits: a table keeps the kind in the same word. */
 #define SEQ_MAX ((UINT64_C(1) << 56) - 1)
 
 /* One version of one key.  Slices are borrowed. */
@@ -50,6 +51,26 @@ static inline bool
 key_equal(struct keyfs_slice a, struct keyfs_slice b)
 {
 	return a.len == b.len && (a.len == 0 || !memcmp(a.data, b.data, a.len));
+}
+
+/* How many bytes two pieces of at least `n` bytes have in common in front, at
+ * most n.  Eight at a time: keys of one directory share a dozen bytes and
+ * more. */
+static inline size_t
+bytes_shared(const void *a, const void *b, size_t n)
+{
+	const uint8_t *x = a, *y = b;
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		uint64_t u = get_le64(x + i) ^ get_le64(y + i);
+
+		if (u)
+			return i + (size_t)__builtin_ctzll(u) / 8;
+	}
+	while (i < n && x[i] == y[i])
+		i++;
+	return i;
 }
 
 /* Compares versions in the order drawn above. */

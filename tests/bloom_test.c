@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bloom_test.c - a filter never denies a member and seldom admits a stranger. */
+/* bloom_test.c - a filter never denies a member and seldom admits a
+ * stranger. */
 #include <config.h>
 
 #include "store/bloom.h"
