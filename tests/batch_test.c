@@ -37,7 +37,8 @@ read_all(struct keyfs_slice payload, uint32_t count)
 
 	batch_reader_init(&reader, payload, count);
 	while ((r = batch_reader_next(&reader, &entry)) == 0)
-		ck_assert(entry.key.len && entry.value.len <= payload.len);
+		if (!entry.key.len || entry.value.len > payload.len)
+			ck_abort_msg("a change larger than the payload");
 	return r == -ENOENT ? 0 : r;
 }
 
