@@ -278,6 +278,19 @@ fault_env_synced(struct fault_env *fault, const char *name)
 	return synced;
 }
 
+bool
+fault_env_data_synced(struct fault_env *fault, const char *name)
+{
+	struct disk_inode *inode;
+	bool synced;
+
+	pthread_mutex_lock(&fault->lock);
+	inode = find_file(fault, name);
+	synced = inode && disk_is_clean(inode);
+	pthread_mutex_unlock(&fault->lock);
+	return synced;
+}
+
 /* ---- Files at rest ---- */
 
 /* The names, copied: `each` may change the directories. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault_disk.c - the disk in memory: names, contents, what is durable of them. */
+/* fault_disk.c - the disk in memory: files, and what is durable of them. */
 #include <config.h>
 
 #include "tests/fault_disk.h"
@@ -37,8 +37,8 @@ reserve(uint8_t **buf, uint64_t *cap, uint64_t need)
 
 /* ---- Inodes ---- */
 
-static struct disk_inode *
-inode_new(struct disk *disk)
+struct disk_inode *
+disk_inode_new(struct disk *disk)
 {
 	struct disk_inode *inode = must_alloc(sizeof(*inode));
 
@@ -104,185 +104,6 @@ disk_inode_unref(struct disk *disk, struct disk_inode *inode)
 	inode_free(inode);
 }
 
-/* ---- Names ---- */
-
-struct disk_inode *
-disk_name_find(const struct disk_names *names, const char *name)
-{
-	for (size_t i = 0; i < names->count; i++) {
-		if (strcmp(names->items[i].name, name) == 0)
-			return names->items[i].inode;
-	}
-	return NULL;
-}
-
-/* Takes over the caller's reference. */
-static void
-names_add(struct disk_names *names, const char *name, struct disk_inode *inode)
-{
-	struct disk_name *item;
-
-	names->items = must_grow(names->items, names->count, &names->cap,
-				 sizeof(*names->items));
-	item = &names->items[names->count++];
-	memset(item, 0, sizeof(*item));
-	strncpy(item->name, name, ENV_NAME_MAX);
-	item->inode = inode;
-}
-
-/* Hands the reference over to the caller; NULL if the name is not there. */
-static struct disk_inode *
-names_take(struct disk_names *names, const char *name)
-{
-	struct disk_inode *inode;
-
-	for (size_t i = 0; i < names->count; i++) {
-		if (strcmp(names->items[i].name, name) != 0)
-			continue;
-		inode = names->items[i].inode;
-		names->items[i] = names->items[--names->count];
-		return inode;
-	}
-	return NULL;
-}
-
-void
-disk_names_copy(struct disk_names *to, const struct disk_names *from)
-{
-	for (size_t i = 0; i < from->count; i++) {
-		disk_inode_ref(from->items[i].inode);
-		names_add(to, from->items[i].name, from->items[i].inode);
-	}
-}
-
-void
-disk_names_fini(struct disk *disk, struct disk_names *names)
-{
-	for (size_t i = 0; i < names->count; i++)
-		disk_inode_unref(disk, names->items[i].inode);
-	free(names->items);
-	memset(names, 0, sizeof(*names));
-}
-
-void
-disk_names_apply(struct disk *disk, struct disk_names *names,
-		 const struct disk_name_change *change)
-{
-	struct disk_inode *inode, *gone = NULL;
-
-	switch (change->kind) {
-	case NAME_CREATED:
-		disk_inode_ref(change->inode);
-		gone = names_take(names, change->name);
-		names_add(names, change->name, change->inode);
-		break;
-	case NAME_RENAMED:
-		inode = names_take(names, change->name);
-		if (!inode)
-			return;
-		gone = names_take(names, change->to);
-		names_add(names, change->to, inode);
-		break;
-	case NAME_REMOVED:
-		gone = names_take(names, change->name);
-		break;
-	}
-	if (gone)
-		disk_inode_unref(disk, gone);
-}
-
-static void
-count_links(struct disk_dir *dir, int by)
-{
-	for (size_t i = 0; i < dir->now.count; i++)
-		dir->now.items[i].inode->links += (unsigned)by;
-}
-
-/* Notes the change and makes it seen. */
-static void
-change_names(struct disk *disk, struct disk_dir *dir,
-	     const struct disk_name_change *change)
-{
-	dir->changes = must_grow(dir->changes, dir->change_count,
-				 &dir->change_cap, sizeof(*dir->changes));
-	dir->changes[dir->change_count++] = *change;
-	if (change->inode)
-		disk_inode_ref(change->inode);
-	count_links(dir, -1);
-	disk_names_apply(disk, &dir->now, change);
-	count_links(dir, 1);
-}
-
-struct disk_inode *
-disk_create(struct disk *disk, struct disk_dir *dir, const char *name)
-{
-	struct disk_name_change change = { .kind = NAME_CREATED };
-	struct disk_inode *inode = inode_new(disk);
-
-	strncpy(change.name, name, ENV_NAME_MAX);
-	change.inode = inode;
-	change_names(disk, dir, &change);
-	disk_inode_unref(disk, inode);
-	return inode;
-}
-
-void
-disk_rename(struct disk *disk, struct disk_dir *dir, const char *from,
-	    const char *to)
-{
-	struct disk_name_change change = { .kind = NAME_RENAMED };
-
-	strncpy(change.name, from, ENV_NAME_MAX);
-	strncpy(change.to, to, ENV_NAME_MAX);
-	change_names(disk, dir, &change);
-}
-
-void
-disk_unlink(struct disk *disk, struct disk_dir *dir, const char *name)
-{
-	struct disk_name_change change = { .kind = NAME_REMOVED };
-
-	strncpy(change.name, name, ENV_NAME_MAX);
-	change_names(disk, dir, &change);
-}
-
-static void
-forget_name_changes(struct disk *disk, struct disk_dir *dir)
-{
-	for (size_t i = 0; i < dir->change_count; i++) {
-		if (dir->changes[i].inode)
-			disk_inode_unref(disk, dir->changes[i].inode);
-	}
-	dir->change_count = 0;
-}
-
-void
-disk_dir_sync(struct disk *disk, struct disk_dir *dir)
-{
-	disk_names_fini(disk, &dir->durable);
-	disk_names_copy(&dir->durable, &dir->now);
-	forget_name_changes(disk, dir);
-}
-
-struct disk_dir *
-disk_dir_find(struct disk *disk, const char *path, bool create)
-{
-	struct disk_dir *dir;
-
-	for (size_t i = 0; i < disk->dir_count; i++) {
-		if (strcmp(disk->dirs[i]->path, path) == 0)
-			return disk->dirs[i];
-	}
-	if (!create)
-		return NULL;
-	dir = must_alloc(sizeof(*dir));
-	dir->path = must_copy(path, strlen(path) + 1);
-	disk->dirs = must_grow(disk->dirs, disk->dir_count, &disk->dir_cap,
-			       sizeof(*disk->dirs));
-	disk->dirs[disk->dir_count++] = dir;
-	return dir;
-}
-
 /* ---- The disk ---- */
 
 struct disk *
@@ -294,22 +115,11 @@ disk_new(uint64_t capacity)
 	return disk;
 }
 
-static void
-dir_free(struct disk *disk, struct disk_dir *dir)
-{
-	forget_name_changes(disk, dir);
-	disk_names_fini(disk, &dir->now);
-	disk_names_fini(disk, &dir->durable);
-	free(dir->changes);
-	free(dir->path);
-	free(dir);
-}
-
 void
 disk_free(struct disk *disk)
 {
 	for (size_t i = 0; i < disk->dir_count; i++)
-		dir_free(disk, disk->dirs[i]);
+		disk_dir_free(disk, disk->dirs[i]);
 	free(disk->dirs);
 	free(disk->inodes);
 	free(disk->stale);
@@ -628,10 +438,9 @@ disk_power_off(struct disk *disk)
 }
 
 struct disk_inode *
-disk_add(struct disk *disk, struct disk_dir *dir, const char *name,
-	 const void *data, size_t len)
+disk_inode_add(struct disk *disk, const void *data, size_t len)
 {
-	struct disk_inode *inode = inode_new(disk);
+	struct disk_inode *inode = disk_inode_new(disk);
 
 	reserve(&inode->data, &inode->cap, len);
 	if (len)
@@ -639,23 +448,5 @@ disk_add(struct disk *disk, struct disk_dir *dir, const char *name,
 	inode->size = len;
 	set_durable(inode, 0, data, len);
 	set_durable_size(inode, len);
-	inode->links = 1;
-	names_add(&dir->now, name, inode);
-	disk_inode_ref(inode);
-	names_add(&dir->durable, name, inode);
 	return inode;
-}
-
-void
-disk_remove(struct disk *disk, struct disk_dir *dir, const char *name)
-{
-	struct disk_inode *inode = names_take(&dir->now, name);
-
-	if (inode) {
-		inode->links--;
-		disk_inode_unref(disk, inode);
-	}
-	inode = names_take(&dir->durable, name);
-	if (inode)
-		disk_inode_unref(disk, inode);
 }

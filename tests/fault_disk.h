@@ -179,8 +179,13 @@ void disk_power_off(struct disk *disk);
 struct disk *
 disk_found(struct disk *disk, enum fault_crash kind, uint64_t seed);
 
-/* ---- Between fault_disk.c and fault_found.c ---- */
+/* ---- Between fault_disk.c, fault_names.c and fault_found.c ---- */
 
+/* A file without a name, empty or with durable contents; one reference. */
+struct disk_inode *disk_inode_new(struct disk *disk);
+struct disk_inode *
+disk_inode_add(struct disk *disk, const void *data, size_t len);
+void disk_dir_free(struct disk *disk, struct disk_dir *dir);
 void disk_names_copy(struct disk_names *to, const struct disk_names *from);
 void disk_names_apply(struct disk *disk, struct disk_names *names,
 		      const struct disk_name_change *change);

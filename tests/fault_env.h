@@ -127,8 +127,10 @@ uint64_t fault_env_calls(struct fault_env *fault);
 uint64_t fault_env_count(struct fault_env *fault, enum fault_call call);
 unsigned fault_env_handles(struct fault_env *fault); /* open ones */
 
-/* Whether the file's contents and its name are durable now. */
+/* Whether the file's contents and its name are durable now; the contents alone,
+ * under whatever name. */
 bool fault_env_synced(struct fault_env *fault, const char *name);
+bool fault_env_data_synced(struct fault_env *fault, const char *name);
 
 /* Called before each counted call takes effect, without the lock, so that it can
  * ask the above: for checking the order of syncs and removals.  `to` is the new

@@ -271,16 +271,20 @@ replay(struct model *state, const struct model *history, size_t from, size_t to)
 	}
 }
 
+void
+model_replay(struct model *state, const struct model *history, size_t batch)
+{
+	replay(state, history, batch ? history->ends[batch - 1] : 0,
+	       history->ends[batch]);
+	model_commit(state);
+}
+
 bool
 model_advance(struct model *state, const struct model *history)
 {
-	size_t next = state->batch_count;
-
-	if (next >= history->batch_count)
+	if (state->batch_count >= history->batch_count)
 		return false;
-	replay(state, history, next ? history->ends[next - 1] : 0,
-	       history->ends[next]);
-	model_commit(state);
+	model_replay(state, history, state->batch_count);
 	return true;
 }
 

@@ -56,6 +56,9 @@ bool model_equal(const struct model *a, const struct model *b);
 size_t model_batches(const struct model *model); /* committed ones */
 /* The state after the first `batches`, with their history. */
 struct model *model_at(const struct model *model, size_t batches);
+/* Commits to `state` batch number `batch` (from 0) of `history`. */
+void
+model_replay(struct model *state, const struct model *history, size_t batch);
 /* Commits to `state` the batch of `history` that comes after as many as it has;
  * false: there is none. */
 bool model_advance(struct model *state, const struct model *history);
