@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ctl.h - the socket of a mounted store: how the command line finds the mount, asks
- * for statistics, and syncs.
+/* ctl.h - the socket of a mounted store: how the command line finds the mount,
+ * asks for statistics, and syncs.
  *
- * The daemon listens on the socket CTL in the store directory (mode 0600; the peer's
- * uid must be its own or root).  A request is one line, the answer a status line and a
- * body, and the connection ends:
+ * The daemon listens on the socket CTL in the store directory (mode 0600; the
+ * peer's uid must be its own or root). A request is one line, the answer a
+ * status line and a body, and the connection ends:
  *
  *	> stats json\n			< ok LENGTH\n BODY
  *	> sync\n			< ok 0\n
  *	> mount\n			< ok LENGTH\n DEVICE MOUNTPOINT
- *					< error ERRNO REASON\n
- */
+ *					< error ERRNO REASON\n */
 #ifndef FS_CTL_H
 #define FS_CTL_H
 
@@ -20,6 +19,7 @@
 #include "fs/tree.h"
 
 struct ctl;
+struct handle_table;
 
 #define CTL_SOCKET "CTL"
 
@@ -29,6 +29,8 @@ struct ctl_options {
 	uint64_t device;        /* st_dev of the mount */
 	struct kv *kv;
 	struct tree *tree;
+	struct handle_table
+		*handles; /* counted in the statistics; may be NULL */
 };
 
 /* Starts the listening thread.  A socket left by a dead daemon is replaced: the
@@ -38,15 +40,15 @@ int ctl_open(const struct ctl_options *options, struct ctl **out);
 /* Ends the thread, removes the socket.  NULL is allowed. */
 void ctl_close(struct ctl *ctl);
 
-/* Client: sends `request` (without newline) to the daemon of `store`.  *out is the
- * body, ended by a 0 byte, the caller's to free().  -ENOENT or -ECONNREFUSED: no
- * daemon.  -EPERM: not ours to ask. */
+/* Client: sends `request` (without newline) to the daemon of `store`. *out is
+ * the body, ended by a 0 byte, the caller's to free(). -ENOENT or
+ * -ECONNREFUSED: no daemon. -EPERM: not ours to ask. */
 int ctl_request(const char *store, const char *request, char **out,
 		size_t *out_len);
 
 /* Client: where `store` is mounted, as seen from here; the caller frees *out.
- * -ENOENT: not mounted.  -EXDEV: mounted, but not to be seen here (another mount
- * namespace, or detached). */
+ * -ENOENT: not mounted.  -EXDEV: mounted, but not to be seen here (another
+ * mount namespace, or detached). */
 int ctl_find_mount(const char *store, char **out);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session.h - one mounted store: the FUSE session, its threads, its end.
  *
- * The caller forks first if it wants a daemon, opens engine and tree, then calls
- * session_open() and session_run().  Threads are started in session_run() only. */
+ * The caller forks first if it wants a daemon, opens engine and tree, then
+ * calls session_open() and session_run(). Threads are started in session_run()
+ * only. */
 #ifndef FS_SESSION_H
 #define FS_SESSION_H
 
@@ -16,16 +17,17 @@ struct session;
 struct session_options {
 	const char *mountpoint; /* absolute */
 	const char *fsname;     /* the store's path: shown in /proc/mounts */
-	const char *
-		mount_options; /* for the kernel, comma-separated; may be NULL */
+	/* For the kernel, comma-separated; may be NULL. */
+	const char *mount_options;
 	bool allow_other;
 	bool read_only;
 	bool debug;       /* libfuse prints every request */
 	uint32_t threads; /* request threads; 0: processors, at most 8 */
-	uint32_t
-		stop_timeout_ms; /* how long a busy mount is served at its end; 0: 30 s */
+	/* How long a busy mount is served at its end; 0: 30 s. */
+	uint32_t stop_timeout_ms;
 	double timeout_s; /* entry and attribute timeout; 0: a day and more */
-	/* One line a message, never a key or a value; never from a request thread. */
+	/* One line a message, never a key or a value; never from a request
+	 * thread. */
 	void (*log)(void *arg, enum keyfs_log_level level, const char *line);
 	void *log_arg;
 };
@@ -37,15 +39,15 @@ int handle_table_new(struct handle_table **out);
 void handle_table_free(struct handle_table *table); /* NULL is allowed */
 bool handle_table_in_use(void *table, uint64_t ino);
 
-/* Mounts.  Borrows tree and table until session_close().  -EBUSY, -EPERM, -ENODEV (no
- * FUSE), -ENOENT ...: `why` has one sentence for people. */
+/* Mounts. Borrows tree and table until session_close(). -EBUSY, -EPERM, -ENODEV
+ * (no FUSE), -ENOENT ...: `why` has one sentence for people. */
 int session_open(struct tree *tree, struct handle_table *table,
 		 const struct session_options *options, char *why,
 		 size_t why_size, struct session **out);
 
-/* Serves until unmounted or told to stop by HUP, INT or TERM.  `ready(arg)` is called
- * once, when the mount answers requests.  Returns after every request thread has
- * ended and the mount is gone. */
+/* Serves until unmounted or told to stop by HUP, INT or TERM. `ready(arg)` is
+ * called once, when the mount answers requests. Returns after every request
+ * thread has ended and the mount is gone. */
 int session_run(struct session *session, void (*ready)(void *arg), void *arg);
 
 /* st_dev of the mount, once it is ready. */
