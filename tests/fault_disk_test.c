@@ -3,6 +3,8 @@
  * through mappings. */
 #include <config.h>
 
+#include <errno.h>
+
 #include "tests/fault_fixture.h"
 
 /* ---- What a crash leaves ---- */
@@ -261,6 +263,38 @@ START_TEST(a_truncation_is_durable_with_the_sync)
 }
 END_TEST
 
+START_TEST(an_unsynced_truncation_leaves_zeros_behind_it)
+{
+	struct env_file *file = create_durable("a", "abcdef", 6);
+	char buf[5];
+
+	ck_assert_int_eq(env_file_truncate(file, 2), 0);
+	ck_assert_int_eq(env_file_write(file, 4, "E", 1), 0);
+	env_file_close(file);
+	reboot(FAULT_KEEP_ALL, 1);
+	ck_assert_int_eq(fault_env_peek(disk, "a", 0, buf, 5), 0);
+	ck_assert_mem_eq(buf, "ab\0\0E", 5);
+}
+END_TEST
+
+START_TEST(a_lost_rename_keeps_its_file_from_being_replaced)
+{
+	for (uint64_t seed = 0; seed < 50; seed++) {
+		char a = 0, b = 0;
+
+		env_file_close(create_durable("a", "o", 1));
+		ck_assert_int_eq(env_rename(dir, "a", "b"), 0);
+		env_file_close(create("a"));
+		reboot(FAULT_SUBSET, seed);
+		(void)fault_env_peek(disk, "a", 0, &a, 1);
+		(void)fault_env_peek(disk, "b", 0, &b, 1);
+		ck_assert((a == 'o') != (b == 'o'));
+		(void)fault_env_remove(disk, "a");
+		(void)fault_env_remove(disk, "b");
+	}
+}
+END_TEST
+
 START_TEST(the_same_seed_finds_the_same_disk)
 {
 	char page[DISK_PAGE], a[sizeof(page)], b[sizeof(page)];
@@ -319,7 +353,8 @@ START_TEST(stores_after_the_power_went_do_not_count)
 	uint8_t *memory = map(file, DISK_PAGE);
 
 	memory[0] = 'A';
-	fault_env_crash(disk);
+	fault_env_crash_at(disk, fault_env_calls(disk));
+	ck_assert_int_eq(env_dir_sync(dir), -EIO);
 	memory[1] = 'B';
 	fault_env_reboot(disk, FAULT_KEEP_ALL, 1);
 	memory[2] = 'C';
@@ -398,6 +433,8 @@ crash_cases(void)
 	tcase_add_test(tcase, a_lost_extension_shows_zeros);
 	tcase_add_test(tcase, a_lost_extension_shows_a_removed_file);
 	tcase_add_test(tcase, a_truncation_is_durable_with_the_sync);
+	tcase_add_test(tcase, an_unsynced_truncation_leaves_zeros_behind_it);
+	tcase_add_test(tcase, a_lost_rename_keeps_its_file_from_being_replaced);
 	tcase_add_test(tcase, the_same_seed_finds_the_same_disk);
 	tcase_add_test(tcase,
 		       stores_through_a_mapping_are_durable_after_a_sync);

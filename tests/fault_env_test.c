@@ -97,6 +97,25 @@ START_TEST(a_failed_sync_may_forget_what_it_had_to_write)
 }
 END_TEST
 
+START_TEST(a_failed_sync_may_leave_a_size_without_its_bytes)
+{
+	struct env_file *file = create_durable("a", "old", 3);
+	const struct fault_rule rule = { .calls = FAULT_ON(FAULT_SYNC),
+					 .error = -EIO,
+					 .drop = true };
+	char buf[5];
+
+	ck_assert_int_eq(env_file_write(file, 3, "er", 2), 0);
+	fault_env_fail(disk, &rule);
+	ck_assert_int_eq(env_file_sync(file), -EIO);
+	ck_assert_int_eq(env_file_sync(file), 0);
+	env_file_close(file);
+	reboot(FAULT_KEEP_ALL, 1);
+	ck_assert_int_eq(fault_env_peek(disk, "a", 0, buf, 5), 0);
+	ck_assert_mem_eq(buf, "old\0\0", 5);
+}
+END_TEST
+
 START_TEST(a_failed_sync_may_forget_mapped_pages)
 {
 	struct env_file *file = create_durable("a", "old", 3);
@@ -372,6 +391,7 @@ fault_cases(void)
 	tcase_add_test(tcase, a_rule_may_hold_for_ever_and_for_one_file);
 	tcase_add_test(tcase, a_failing_write_may_have_written_a_part);
 	tcase_add_test(tcase, a_failed_sync_may_forget_what_it_had_to_write);
+	tcase_add_test(tcase, a_failed_sync_may_leave_a_size_without_its_bytes);
 	tcase_add_test(tcase, a_failed_sync_may_forget_mapped_pages);
 	tcase_add_test(tcase, the_power_goes_at_the_nth_call);
 	tcase_add_test(tcase, the_call_that_loses_power_may_have_taken_effect);
