@@ -50,7 +50,7 @@ struct tree_attr {
 	uint32_t nlink;
 	uint32_t uid, gid;
 	uint64_t rdev;
-	uint64_t size;   /* bytes */
+	uint64_t size;   /* bytes; of a directory the number of its entries */
 	uint64_t blocks; /* 512-byte units stored */
 	struct timespec atime, mtime, ctime, btime;
 };
@@ -74,7 +74,8 @@ int
 tree_open(struct kv *kv, const struct tree_options *options, struct tree **out);
 
 /* Starts the worker: removes orphans, those found at open too, and logs held
- * truncations in time.  Without it both happen in calls and at close. */
+ * truncations in time.  Without it orphans are removed by the call that makes them,
+ * those of an earlier run stay, and truncations are held until a sync or close. */
 int tree_start(struct tree *tree);
 
 /* Stops the worker, logs what is held.  Frees in any case.  NULL is allowed. */
@@ -168,7 +169,8 @@ typedef int (*tree_each_fn)(void *arg, struct keyfs_slice name,
 			    const struct tree_attr *attr);
 
 /* Lists the entries of `ino` that sort after `after` (.data NULL: all), in order of
- * their bytes, without "." and "..". */
+ * their bytes, without "." and "..".  It reads in pages: an error, -EAGAIN too, may
+ * come after some calls of `each`, and what they were given is true. */
 int tree_readdir(struct tree *tree, const struct tree_caller *caller,
 		 uint64_t ino, struct keyfs_slice after, bool with_attr,
 		 tree_each_fn each, void *arg);
@@ -191,7 +193,8 @@ typedef int (*tree_problem_fn)(void *arg, const char *path_or_key,
 			       const char *what);
 
 /* Reads every key and checks that names, inodes, link counts, entry counts and
- * contents agree.  -EUCLEAN: something is wrong, each reported. */
+ * contents agree; `problem` may be NULL.  -EUCLEAN: something is wrong, each
+ * reported.  If nothing is, the totals are put right. */
 int tree_check(struct tree *tree, tree_problem_fn problem, void *arg);
 
 /* Walks a path below the root, symbolic links not followed, an empty path the root

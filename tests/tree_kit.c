@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tree_kit.c - see tree_kit.h. */
+#include <config.h>
+
+#include "tests/tree_kit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tests/suite.h"
+
+const struct tree_caller kit_user = { .uid = 1000, .gid = 1000 };
+
+struct tree *
+kit_open(struct kv *kv)
+{
+	struct tree_options options = { .root_uid = 1000, .root_gid = 1000 };
+	struct tree *tree;
+
+	ck_assert_int_eq(tree_open(kv, &options, &tree), 0);
+	return tree;
+}
+
+void
+kit_close(struct tree *tree)
+{
+	ck_assert_int_eq(tree_close(tree), 0);
+}
+
+uint64_t
+kit_create(struct tree *tree, uint64_t parent, const char *name)
+{
+	struct tree_attr attr;
+
+	ck_assert_int_eq(tree_mknod(tree, &kit_user, parent, keyfs_str(name),
+				    S_IFREG | 0644, 0, &attr),
+			 0);
+	return attr.ino;
+}
+
+uint64_t
+kit_mkdir(struct tree *tree, uint64_t parent, const char *name)
+{
+	struct tree_attr attr;
+
+	ck_assert_int_eq(tree_mkdir(tree, &kit_user, parent, keyfs_str(name),
+				    0755, &attr),
+			 0);
+	return attr.ino;
+}
+
+uint64_t
+kit_find(struct tree *tree, uint64_t parent, const char *name)
+{
+	struct tree_attr attr;
+
+	ck_assert_int_eq(tree_lookup(tree, &kit_user, parent, keyfs_str(name),
+				     &attr),
+			 0);
+	return attr.ino;
+}
+
+struct tree_attr
+kit_attr(struct tree *tree, uint64_t ino)
+{
+	struct tree_attr attr;
+
+	ck_assert_int_eq(tree_getattr(tree, &kit_user, ino, &attr), 0);
+	return attr;
+}
+
+void
+kit_write(struct tree *tree, uint64_t ino, uint64_t offset, const char *text)
+{
+	ck_assert_int_eq(tree_write(tree, &kit_user, ino, offset,
+				    keyfs_str(text)),
+			 0);
+}
+
+void
+kit_fill(struct tree *tree, uint64_t ino, uint64_t offset, size_t len, char c)
+{
+	char *bytes = malloc(len);
+
+	memset(bytes, c, len);
+	ck_assert_int_eq(tree_write(tree, &kit_user, ino, offset,
+				    keyfs_bytes(bytes, len)),
+			 0);
+	free(bytes);
+}
+
+static void
+resize(struct tree *tree, uint64_t ino, uint64_t size, unsigned how)
+{
+	struct tree_attr attr = { .size = size };
+
+	ck_assert_int_eq(tree_setattr(tree, &kit_user, ino, TREE_SET_SIZE | how,
+				      &attr, &attr),
+			 0);
+	ck_assert_uint_eq(attr.size, size);
+}
+
+void
+kit_truncate(struct tree *tree, uint64_t ino, uint64_t size)
+{
+	resize(tree, ino, size, TREE_SET_BY_HANDLE);
+}
+
+void
+kit_empty(struct tree *tree, uint64_t ino)
+{
+	resize(tree, ino, 0, 0);
+}
+
+void
+kit_unlink(struct tree *tree, uint64_t parent, const char *name)
+{
+	uint64_t ino;
+	bool gone;
+
+	ck_assert_int_eq(tree_unlink(tree, &kit_user, parent, keyfs_str(name),
+				     &ino, &gone),
+			 0);
+}
+
+void
+kit_rename(struct tree *tree, uint64_t parent, const char *name,
+	   uint64_t new_parent, const char *new_name)
+{
+	uint64_t ino;
+	bool gone;
+
+	ck_assert_int_eq(tree_rename(tree, &kit_user, parent, keyfs_str(name),
+				     new_parent, keyfs_str(new_name), 0, &ino,
+				     &gone),
+			 0);
+}
+
+const char *
+kit_read(struct tree *tree, uint64_t ino)
+{
+	static char bytes[1 << 16];
+	size_t len;
+
+	ck_assert_int_eq(tree_read(tree, &kit_user, ino, 0, sizeof(bytes) - 1,
+				   bytes, &len),
+			 0);
+	bytes[len] = '\0';
+	return bytes;
+}
+
+void
+kit_expect(struct tree *tree, uint64_t ino, uint64_t offset, size_t len, char c)
+{
+	char *bytes = malloc(len);
+	size_t got;
+
+	ck_assert_int_eq(tree_read(tree, &kit_user, ino, offset, len, bytes,
+				   &got),
+			 0);
+	ck_assert_uint_eq(got, len);
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] != c)
+			ck_abort_msg("byte %zu is %d, not %d",
+				     (size_t)offset + i, bytes[i], c);
+	free(bytes);
+}
+
+static int
+print_problem(void *arg, const char *where, const char *what)
+{
+	(void)arg;
+	printf("%s: %s\n", where, what);
+	fflush(stdout);
+	return 0;
+}
+
+void
+kit_check(struct tree *tree)
+{
+	ck_assert_int_eq(tree_check(tree, print_problem, NULL), 0);
+}
