@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* iter.h - the inside iterator: a cursor over entries in version order.
  *
- * Memtables, blocks, tables, levels and their merge all offer it; it shows every
- * version and every tombstone.  What a reader may see of them is db_iter's work.
+ * Memtables, blocks, tables, levels and their merge all offer it; it shows
+ * every version and every tombstone.  What a reader may see of them is
+ * db_iter's work.
  *
  * The entry where it stands lies in the struct itself, so that a step over a
  * thousand entries costs no call to look at one.  Its slices stay valid until

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table.h - reads one immutable sorted table file.
  *
- * Opening reads the footer; index, filter and properties are loaded at first use,
- * charged to the cache and evicted as a unit, and found again by pointer while
- * they are in.  Counted: a reader holds a reference, and needs no lock.  Every
- * block is checked against its checksum, file number and offset when it is read;
- * damage gives -EUCLEAN through corrupt().  Any thread may call. */
+ * Opening reads the footer; index, filter and properties are loaded at first
+ * use, charged to the cache and evicted as a unit, and found again by pointer
+ * while they are in.  Counted: a reader holds a reference, and needs no lock.
+ * Every block is checked against its checksum, file number and offset when it
+ * is read; damage gives -EUCLEAN through corrupt().  Any thread may call. */
 #ifndef STORE_TABLE_H
 #define STORE_TABLE_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table_builder.h - writes one sorted table file.
  *
- * Entries come in version order.  The first error is kept inside and comes out at
- * finish.  One thread.  The bytes are drawn in table_format.h. */
+ * Entries come in version order.  The first error is kept inside and comes out
+ * at finish.  One thread.  The bytes are drawn in table_format.h. */
 #ifndef STORE_TABLE_BUILDER_H
 #define STORE_TABLE_BUILDER_H
 
@@ -48,8 +48,9 @@ table_builder_add(struct table_builder *builder, const struct entry *entry);
 uint64_t table_builder_bytes(const struct table_builder *builder);
 uint64_t table_builder_entries(const struct table_builder *builder);
 
-/* Writes the rest, syncs the file, fills *out, whose slices live until the builder
- * is freed.  Requires: one entry at least.  Returns the first error of all. */
+/* Writes the rest, syncs the file, fills *out, whose slices live until the
+ * builder is freed.  Requires: one entry at least.  Returns the first error of
+ * all. */
 int table_builder_finish(struct table_builder *builder, struct table_info *out);
 
 #endif

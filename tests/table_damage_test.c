@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* table_damage_test.c - no damaged byte of a table goes unnoticed. */
+#include <config.h>
+
+#include "store/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/checksum.h"
+#include "store/table_format.h"
+#include "tests/must.h"
+#include "tests/suite.h"
+#include "tests/table_fixture.h"
+
+struct damages {
+	int count, stop_after;
+	uint64_t offset;
+	const char *why;
+};
+
+static int
+damage_note(void *arg, const char *file, uint64_t offset, const char *why)
+{
+	struct damages *d = arg;
+
+	ck_assert_str_eq(file, TABLE_FIXTURE_FILE);
+	d->offset = offset;
+	d->why = why;
+	return ++d->count == d->stop_after;
+}
+
+/* Looks at everything; each entry that comes out must be one that went in, and
+ * each version that is there must be found or be an error. */
+static void
+check_never_wrong(struct table_fixture *f)
+{
+	struct table_result found;
+	struct iter *it;
+	size_t i, step = f->entries.count / 8 + 1;
+
+	for (i = 0; i < f->entries.count; i += step) {
+		const struct entry *e = &f->entries.at[i];
+		int r = table_fixture_get(f, e->key, e->seq, false, &found);
+
+		ck_assert(r == 0 || r == -EUCLEAN);
+		if (r < 0)
+			continue;
+		ck_assert(entry_equal(&found.entry, e));
+		cache_unpin(f->cache, found.pin);
+	}
+	ck_assert_int_eq(table_iter(f->table, TABLE_ITER_NOFILL, &it), 0);
+	iter_first(it);
+	for (i = 0; it->valid; i++, iter_next(it))
+		ck_assert(i < f->entries.count &&
+			  entry_equal(&it->entry, &f->entries.at[i]));
+	ck_assert(it->status == -EUCLEAN || i == f->entries.count);
+	iter_free(it);
+}
+
+START_TEST(every_flipped_bit_is_noticed)
+{
+	uint64_t state = suite_seed(), bit;
+	struct table_fixture f;
+
+	table_fixture_small(&f, &state, _i);
+	for (bit = 0; bit < f.file_bytes * 8; bit++) {
+		struct damages d = { .count = 0 };
+		int r;
+
+		/* It is open already when the bit flips. */
+		ck_assert_int_eq(fault_env_flip(f.disk, TABLE_FIXTURE_FILE,
+						bit),
+				 0);
+		f.lines = 0;
+		r = table_verify(f.table, damage_note, &d);
+		/* A header with another version never has a good sum. */
+		ck_assert_int_eq(r, -EUCLEAN);
+		ck_assert_int_eq(d.count, 1);
+		ck_assert_int_eq(f.lines, 1);
+		if (bit % 8 == (uint64_t)_i) {
+			cache_drop_file(f.cache, TABLE_FIXTURE_NUMBER);
+			check_never_wrong(&f);
+		}
+		ck_assert_int_eq(fault_env_flip(f.disk, TABLE_FIXTURE_FILE,
+						bit),
+				 0);
+	}
+	cache_drop_file(f.cache, TABLE_FIXTURE_NUMBER);
+	check_never_wrong(&f);
+	ck_assert_int_eq(table_verify(f.table, NULL, NULL), 0);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_bit_flipped_before_opening_is_noticed)
+{
+	uint64_t state = suite_seed(), byte;
+	struct table_fixture f;
+
+	table_fixture_small(&f, &state, false);
+	for (byte = 0; byte < f.file_bytes; byte++) {
+		uint64_t bit = byte * 8 + suite_random(&state) % 8;
+		int r;
+
+		table_fixture_close(&f);
+		ck_assert_int_eq(fault_env_flip(f.disk, TABLE_FIXTURE_FILE,
+						bit),
+				 0);
+		r = table_fixture_open(&f);
+		ck_assert(r == 0 || r == -EUCLEAN);
+		if (byte < TABLE_HEADER_BYTES ||
+		    byte >= f.file_bytes - TABLE_FOOTER_BYTES)
+			ck_assert_int_eq(r, -EUCLEAN);
+		if (r == 0)
+			check_never_wrong(&f);
+		ck_assert_int_eq(fault_env_flip(f.disk, TABLE_FIXTURE_FILE,
+						bit),
+				 0);
+		if (r < 0)
+			ck_assert_int_eq(table_fixture_open(&f), 0);
+	}
+	table_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_file_of_another_size_is_refused)
+{
+	uint64_t state = suite_seed(), len, whole;
+	struct table_fixture f;
+	uint8_t *bytes;
+
+	table_fixture_small(&f, &state, false);
+	whole = f.file_bytes;
+	bytes = must_alloc(whole + 1);
+	ck_assert_int_eq(fault_env_peek(f.disk, TABLE_FIXTURE_FILE, 0, bytes,
+					whole),
+			 0);
+	table_fixture_close(&f);
+	for (len = 0; len <= whole + 1; len++) {
+		if (len == whole)
+			continue;
+		ck_assert_int_eq(fault_env_plant(f.disk, TABLE_FIXTURE_FILE,
+						 bytes, len),
+				 0);
+		f.file_bytes = whole;
+		ck_assert_int_eq(table_fixture_open(&f), -EUCLEAN);
+		/* Nor does a manifest with that size make it a table. */
+		f.file_bytes = len;
+		ck_assert_int_eq(table_fixture_open(&f), -EUCLEAN);
+	}
+	free(bytes);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_file_cut_after_opening_gives_an_error)
+{
+	uint64_t state = suite_seed(), whole, len;
+	struct table_fixture f;
+	struct env_file *file;
+
+	table_fixture_small(&f, &state, false);
+	whole = f.file_bytes;
+	ck_assert_int_eq(env_file_open(f.dir, TABLE_FIXTURE_FILE, ENV_WRITE,
+				       &file),
+			 0);
+	for (len = whole; len-- > 0;) {
+		ck_assert_int_eq(env_file_truncate(file, len), 0);
+		cache_drop_file(f.cache, TABLE_FIXTURE_NUMBER);
+		check_never_wrong(&f);
+		ck_assert_int_eq(table_verify(f.table, NULL, NULL), -EUCLEAN);
+	}
+	env_file_close(file);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(damage_is_raised_with_file_and_offset)
+{
+	uint64_t state = suite_seed();
+	struct table_result found;
+	const struct entry *e;
+	struct table_fixture f;
+
+	table_fixture_small(&f, &state, false);
+	e = &f.entries.at[0];
+	ck_assert_int_eq(fault_env_flip(f.disk, TABLE_FIXTURE_FILE,
+					8 * (TABLE_HEADER_BYTES + 3)),
+			 0);
+	ck_assert_int_eq(table_fixture_get(&f, e->key, e->seq, false, &found),
+			 -EUCLEAN);
+	ck_assert_str_eq(f.line, "000007.sst: damaged at offset 40: block does "
+				 "not match its checksum");
+	/* The other blocks are as good as before. */
+	e = &f.entries.at[f.entries.count - 1];
+	ck_assert_int_eq(table_fixture_get(&f, e->key, e->seq, false, &found),
+			 0);
+	cache_unpin(f.cache, found.pin);
+	ck_assert_int_eq(f.lines, 1);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_good_block_in_the_wrong_place_is_noticed)
+{
+	uint64_t state = suite_seed(), size;
+	uint8_t *bytes;
+	struct table_fixture f;
+	struct table *other;
+
+	table_fixture_small(&f, &state, false);
+	size = f.file_bytes;
+	bytes = must_alloc(size);
+	ck_assert_int_eq(fault_env_peek(f.disk, TABLE_FIXTURE_FILE, 0, bytes,
+					size),
+			 0);
+	/* The whole file under another number. */
+	ck_assert_int_eq(fault_env_plant(f.disk, "000008.sst", bytes, size), 0);
+	ck_assert_int_eq(table_open(f.dir, 8, size, f.cache,
+				    &table_fixture_reporter, &other),
+			 -EUCLEAN);
+	ck_assert_str_eq(f.line, "000008.sst: damaged at offset 0: table "
+				 "header of another file");
+	free(bytes);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+static void
+flip_byte(struct table_fixture *f, uint64_t offset)
+{
+	ck_assert_int_eq(fault_env_flip(f->disk, TABLE_FIXTURE_FILE,
+					offset * 8),
+			 0);
+}
+
+START_TEST(verify_reports_each_damage_and_can_be_ended)
+{
+	uint64_t state = suite_seed();
+	struct damages d = { .count = 0 };
+	struct table_fixture f;
+	uint64_t last;
+
+	table_fixture_small(&f, &state, false);
+	ck_assert_int_eq(table_offset_of(f.table,
+					 f.entries.at[f.entries.count - 1].key,
+					 &last),
+			 0);
+	/* The first block, the last block, the end of the properties. */
+	flip_byte(&f, TABLE_HEADER_BYTES);
+	flip_byte(&f, last);
+	flip_byte(&f, f.file_bytes - TABLE_FOOTER_BYTES - 1);
+	ck_assert_int_eq(table_verify(f.table, damage_note, &d), -EUCLEAN);
+	ck_assert_int_eq(d.count, 3);
+	d = (struct damages){ .stop_after = 1 };
+	ck_assert_int_eq(table_verify(f.table, damage_note, &d), -EUCLEAN);
+	ck_assert_int_eq(d.count, 1);
+	ck_assert_uint_eq(d.offset, TABLE_HEADER_BYTES);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+/* Header and footer as a newer program would write them. */
+START_TEST(a_newer_version_is_refused_by_name)
+{
+	static const struct {
+		unsigned at;
+		const char *says;
+	} cases[] = {
+		{ 8, "000007.sst: made by a newer version of keyfs: format "
+		     "version 0x9 is not known here" },
+		{ 12, "000007.sst: made by a newer version of keyfs: feature "
+		      "bits 0x9 is not known here" },
+		{ 24, "000007.sst: made by a newer version of keyfs: family "
+		      "0x9 is not known here" },
+	};
+	uint64_t state = suite_seed();
+	uint8_t header[TABLE_HEADER_BYTES];
+	struct table_fixture f;
+
+	table_fixture_small(&f, &state, false);
+	table_fixture_close(&f);
+	ck_assert_int_eq(fault_env_peek(f.disk, TABLE_FIXTURE_FILE, 0, header,
+					sizeof(header)),
+			 0);
+	put_le32(header + cases[_i].at, 9);
+	put_le64(header + 32, checksum(header, 32, TABLE_FIXTURE_NUMBER, 0));
+	ck_assert_int_eq(fault_env_poke(f.disk, TABLE_FIXTURE_FILE, 0, header,
+					sizeof(header)),
+			 0);
+	ck_assert_int_eq(table_fixture_open(&f), -EPROTONOSUPPORT);
+	ck_assert_str_eq(f.line, cases[_i].says);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_failing_disk_is_an_error_and_no_damage)
+{
+	struct fault_rule rule = { .calls = FAULT_ON(FAULT_READ),
+				   .error = -EIO,
+				   .forever = true };
+	uint64_t state = suite_seed();
+	struct table_result found;
+	const struct entry *e;
+	struct table_fixture f;
+
+	table_fixture_small(&f, &state, false);
+	e = &f.entries.at[0];
+	fault_env_fail(f.disk, &rule);
+	ck_assert_int_eq(table_fixture_get(&f, e->key, e->seq, false, &found),
+			 -EIO);
+	ck_assert_int_eq(f.lines, 1);
+	ck_assert_int_eq(table_verify(f.table, NULL, NULL), -EIO);
+	fault_env_heal(f.disk);
+	ck_assert_int_eq(table_fixture_get(&f, e->key, e->seq, false, &found),
+			 0);
+	cache_unpin(f.cache, found.pin);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("table damage");
+	TCase *tcase = tcase_create("damage");
+
+	tcase_add_loop_test(tcase, every_flipped_bit_is_noticed, 0, 2);
+	tcase_add_test(tcase, a_bit_flipped_before_opening_is_noticed);
+	tcase_add_test(tcase, a_file_of_another_size_is_refused);
+	tcase_add_test(tcase, a_file_cut_after_opening_gives_an_error);
+	tcase_add_test(tcase, damage_is_raised_with_file_and_offset);
+	tcase_add_test(tcase, a_good_block_in_the_wrong_place_is_noticed);
+	tcase_add_test(tcase, verify_reports_each_damage_and_can_be_ended);
+	tcase_add_loop_test(tcase, a_newer_version_is_refused_by_name, 0, 3);
+	tcase_add_test(tcase, a_failing_disk_is_an_error_and_no_damage);
+	tcase_set_timeout(tcase, 60);
+	suite_add_tcase(suite, tcase);
+	return suite_main(suite);
+}
