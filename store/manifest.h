@@ -12,23 +12,24 @@
  *	28  4  longest key        | settings that the format depends on: a store made
  *	32  8  longest value     /  with larger ones is refused
  *	40 16  zeros
- *	56  8  XXH3-64 over (number, offset 0, bytes 0-55)
+ *	56  8  checksum of bytes 0-55 (checksum.h), with the number and offset 0
  *	64     records, each at a multiple of 8:
  *
- *	 0  4  bytes of payload, not 0
- *	 4  4  zeros
- *	 8  8  XXH3-64 over (number, offset of the record, bytes 0-7, payload)
+ *	 0  8  checksum of all that follows, with number and offset of the record
+ *	 8  4  bytes of payload; 0: a mark
+ *	12  4  zeros
  *	16  n  payload: one edit (version_edit.h)
  *	       zeros to a multiple of 8
  *
  * The first record is the whole state when the file was made, the rest are edits.
- * Behind the last record come zeros, where room was made ahead, or nothing.
+ * After the last one comes a mark, then zeros, where room was made ahead, or nothing.
  *
- * A record is appended and synced before the next one is written.  So the bytes of a
- * crash can only be the last record: something that is no record, and no good record
- * anywhere behind it, is dropped with one log line; with a good one behind it, it is
- * damage.  Nothing is ever appended behind such a tear, because every opening for
- * writing makes a new manifest (rules R8 and R9 in README.md).
+ * A record is appended and synced; then a mark is written behind it, unsynced, which
+ * the next record overwrites.  So the bytes of a crash can only be the last record,
+ * without its mark: something that is no record, and no good record or mark anywhere
+ * behind it, is dropped with one log line; with one behind it, it is damage.  Nothing
+ * is ever appended behind such a tear, because every opening for writing makes a new
+ * manifest (rules R8 and R9 in README.md).
  *
  * One thread at a time. */
 #ifndef STORE_MANIFEST_H
@@ -41,8 +42,11 @@ struct manifest;
 #define MANIFEST_CURRENT "CURRENT"
 #define MANIFEST_CURRENT_TMP "CURRENT.tmp"
 
-/* One record, longest: about a million tables of short keys. */
+/* One record, longest: the whole state with ten million tables of short keys. */
 #define MANIFEST_RECORD_MAX (UINT32_C(1) << 30)
+
+/* Longest file read.  A manifest is renewed when it has grown, long before. */
+#define MANIFEST_FILE_MAX (UINT64_C(1) << 32)
 
 /* Makes manifest `number` with the whole of `version` in it, durable, and makes it
  * the live one: new file, sync, directory sync, CURRENT.tmp, sync, rename, directory
@@ -62,10 +66,14 @@ int manifest_renew(struct manifest *manifest, uint64_t number,
 /* Closes the file.  NULL is allowed. */
 void manifest_close(struct manifest *manifest);
 
-/* Appends an edit and makes it durable.  -ENOSPC: there was no room and nothing was
- * written; the next one may succeed.  After any other failure what is on disk is
- * unknown: the manifest is poisoned, and each later call returns that error. */
+/* Appends an edit and makes it durable; an empty one is not written.  Room is made first, so a full disk gives
+ * -ENOSPC (and a lack of memory -ENOMEM) with nothing written, and a later call may
+ * succeed.  After a failed write or sync what is on disk is unknown: the manifest is
+ * poisoned, manifest_error() tells, and each later call returns that error. */
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
+
+/* 0, or the error that poisoned it. */
+int manifest_error(const struct manifest *manifest);
 
 uint64_t manifest_number(const struct manifest *manifest);
 /* Up to the end of the last record. */

@@ -18,6 +18,8 @@
 
 #include "store/table.h"
 
+struct table_info; /* table_builder.h */
+
 /* What all tables of one store share; it outlives them. */
 struct table_set {
 	/* Constant; borrowed. */

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* level_iter.c - an iterator over sorted, disjoint tables, one open at a time; see
+ * version_level_iter() in version.h. */
+#include <config.h>
+
+#include "store/version.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct level_iter {
+	struct iter iter;
+	struct table_meta *const *tables; /* borrowed */
+	size_t count;
+	unsigned flags;
+
+	size_t at;           /* the table of `inside` */
+	struct iter *inside; /* owned; NULL: none */
+};
+
+static struct level_iter *
+level_of(struct iter *iter)
+{
+	return (struct level_iter *)iter;
+}
+
+static void
+stop(struct level_iter *it, int status)
+{
+	it->iter.valid = false;
+	it->iter.status = status;
+}
+
+/* Puts table `at` inside.  False: there is none, or it cannot be opened. */
+static bool
+enter(struct level_iter *it, size_t at)
+{
+	struct table *table;
+	int r;
+
+	if (at >= it->count) { /* of a step backwards from 0 too */
+		stop(it, 0);
+		return false;
+	}
+	if (it->inside && it->at == at)
+		return true;
+	iter_free(it->inside);
+	it->inside = NULL;
+	it->at = at;
+	r = table_meta_open(it->tables[at], it->flags & TABLE_ITER_NOWAIT,
+			    &table);
+	if (!r)
+		r = table_iter(table, it->flags, &it->inside);
+	if (r)
+		stop(it, r);
+	return !r;
+}
+
+/* Shows what `inside` stands on.  False: it is at its end. */
+static bool
+show(struct level_iter *it)
+{
+	if (!it->inside->valid && !it->inside->status)
+		return false;
+	it->iter.valid = it->inside->valid;
+	it->iter.status = it->inside->status;
+	if (it->iter.valid)
+		it->iter.entry = it->inside->entry;
+	return true;
+}
+
+static void
+show_forward(struct level_iter *it)
+{
+	while (!show(it)) {
+		if (!enter(it, it->at + 1))
+			return;
+		iter_first(it->inside);
+	}
+}
+
+static void
+show_backward(struct level_iter *it)
+{
+	while (!show(it)) {
+		if (!enter(it, it->at - 1))
+			return;
+		iter_last(it->inside);
+	}
+}
+
+static void
+level_first(struct iter *iter)
+{
+	struct level_iter *it = level_of(iter);
+
+	if (!enter(it, 0))
+		return;
+	iter_first(it->inside);
+	show_forward(it);
+}
+
+static void
+level_last(struct iter *iter)
+{
+	struct level_iter *it = level_of(iter);
+
+	if (!enter(it, it->count - 1))
+		return;
+	iter_last(it->inside);
+	show_backward(it);
+}
+
+static void
+level_seek(struct iter *iter, struct keyfs_slice key, uint64_t seq)
+{
+	struct level_iter *it = level_of(iter);
+	size_t low = 0, high = it->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (key_compare(it->tables[mid]->largest, key) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (!enter(it, low))
+		return;
+	iter_seek(it->inside, key, seq);
+	show_forward(it);
+}
+
+static void
+level_next(struct iter *iter)
+{
+	struct level_iter *it = level_of(iter);
+
+	iter_next(it->inside);
+	show_forward(it);
+}
+
+static void
+level_prev(struct iter *iter)
+{
+	struct level_iter *it = level_of(iter);
+
+	iter_prev(it->inside);
+	show_backward(it);
+}
+
+static void
+level_free(struct iter *iter)
+{
+	iter_free(level_of(iter)->inside);
+	free(iter);
+}
+
+static const struct iter_ops level_ops = {
+	.first = level_first,
+	.last = level_last,
+	.seek = level_seek,
+	.next = level_next,
+	.prev = level_prev,
+	.free = level_free,
+};
+
+int
+version_level_iter(struct table_meta *const *tables, size_t count,
+		   unsigned flags, struct iter **out)
+{
+	struct level_iter *it = calloc(1, sizeof(*it));
+
+	if (!it)
+		return -ENOMEM;
+	it->iter.ops = &level_ops;
+	it->tables = tables;
+	it->count = count;
+	it->flags = flags;
+	*out = &it->iter;
+	return 0;
+}
