@@ -39,19 +39,37 @@
 /* ---- Choosing ---- */
 
 /* How large each level ought to be.  The last level is as large as it is; each level
- * above it should be level_ratio times smaller, up to the first whose target would
- * fall below level_bytes: the base level, into which level 0 is merged.  Levels
- * between 0 and the base level are empty ("Dynamic leveling", RocksDB wiki,
- * "Leveled Compaction"): so the levels above the last hold about a tenth of the
- * store, whatever its size, and a small store has one level. */
+ * above it should be level_ratio times smaller, up to the first whose target is not
+ * above level_bytes: the base level, into which level 0 is merged.  Levels between 0
+ * and the base level are empty ("Dynamic leveling", RocksDB wiki, "Leveled
+ * Compaction"): so the levels above the last hold about a tenth of the store,
+ * whatever its size, and a small store has one level.  With ratio 10, level_bytes 64
+ * MiB, and 3 GiB in level 6:
+ *
+ *	level 6   3 GiB       as it is
+ *	level 5   307 MiB     a tenth, and above 64 MiB, so
+ *	level 4   64 MiB      the base level: a tenth would be 31 MiB
+ *
+ * A level that the store has outgrown downwards, after much was deleted, gets target
+ * 0 and is emptied. */
 struct compact_targets {
 	unsigned base_level;
-	uint64_t bytes[KEYFS_LEVELS]; /* 0 above the base level */
+	uint64_t bytes[KEYFS_LEVELS]; /* 0: it should be empty */
 };
 
 void compact_targets(const struct version *version,
 		     const struct keyfs_options *options,
 		     struct compact_targets *out);
+
+/* How urgent a compaction out of a level is: due from 1.0 on.  Of level 0, how many of
+ * its tables lie above each other (or a quarter of them all, if that is more) over
+ * level0_tables; of the others, bytes over target. */
+double compact_level0_score(const struct version *version,
+			    const struct keyfs_options *options);
+/* Requires: the store's lock. */
+double
+compact_level_score(const struct version *version,
+		    const struct compact_targets *targets, unsigned level);
 
 /* How much work waits.  Bytes: what compactions must read and write until every
  * level is within its target, about.  Back-pressure goes by it. */
@@ -71,8 +89,18 @@ struct compact_pick {
 };
 
 /* Chooses the most urgent compaction whose tables are all free, and marks them
- * being_compacted.  `oldest_snapshot`: the oldest live one, or the last visible
- * sequence number.  -ENOENT: none is due.  Requires: the store's lock. */
+ * being_compacted:
+ *
+ *	level 0, when level0_tables lie above each other (or four times as many in
+ *	all): the oldest table and all that overlap it, merged into the base level;
+ *	a level above its target: the table that overlaps least of the next level,
+ *	for its size;
+ *	a table that is more than half tombstones, from a number on, down a level,
+ *	so that scans need not step over them.
+ *
+ * `oldest_snapshot`: the oldest live one, or the last visible sequence number.
+ * -ENOENT: none is due, or what is due overlaps what is being compacted.  Requires:
+ * the store's lock. */
 int compact_pick(struct version *version, const struct keyfs_options *options,
 		 uint64_t oldest_snapshot, struct compact_pick *out);
 
