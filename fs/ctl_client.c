@@ -127,7 +127,7 @@ int
 ctl_request(const char *store, const char *request, char **out, size_t *out_len)
 {
 	char *answer = NULL;
-	size_t len;
+	size_t len = 0;
 	int fd, r = connect_to(store, &fd);
 
 	if (r != 0)

@@ -147,7 +147,7 @@ static int
 open_dir_fd(const char *path, unsigned flags, int *out)
 {
 	bool created = false;
-	int path_fd, fd, r;
+	int path_fd, fd = -1, r;
 
 	if (flags & ENV_DIR_CREATE) {
 		created = mkdir(path, DIR_MODE) == 0;
