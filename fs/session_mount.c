@@ -9,6 +9,7 @@
 #include <fuse_opt.h>
 #include <linux/fuse.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
  * do not tell. */
 static struct {
 	char line[256];
+	bool complete;
 	int error;
 } said;
 
@@ -27,33 +29,35 @@ static void __attribute__((format(printf, 2, 0)))
 keep_what_is_said(enum fuse_log_level level, const char *format, va_list args)
 {
 	int error = errno;
+	size_t len = strlen(said.line);
 
-	if (level > FUSE_LOG_ERR || said.line[0] != '\0')
+	/* The first line, which may come in pieces. */
+	if (level > FUSE_LOG_ERR || said.complete)
 		return;
-	said.error = error;
-	vsnprintf(said.line, sizeof(said.line), format, args);
+	if (len == 0)
+		said.error = error;
+	vsnprintf(said.line + len, sizeof(said.line) - len, format, args);
+	said.complete = strchr(said.line, '\n') != NULL;
 	said.line[strcspn(said.line, "\n")] = '\0';
 }
 
-/* Fails with a reason that libfuse gave, or `otherwise`. */
-static int
-failed(int error, const char *otherwise, char *why, size_t why_size)
+/* Explains a failure by what libfuse said, or by `otherwise`. */
+static void
+explain(const char *otherwise, char *why, size_t why_size)
 {
-	if (said.line[0] != '\0') {
-		snprintf(why, why_size, "%s", said.line);
-		return said.error > 0 ? -said.error : error;
-	}
-	snprintf(why, why_size, "%s", otherwise);
-	return error;
+	snprintf(why, why_size, "%s",
+		 said.line[0] != '\0' ? said.line : otherwise);
 }
 
 static int
 check_mountpoint(const struct session_options *o, char *why, size_t why_size)
 {
 	size_t len = strlen(o->mountpoint);
-	struct stat st;
+	struct statx st;
 
-	if (stat(o->mountpoint, &st) != 0) {
+	/* The attributes of a dead mount may still be cached: ask it. */
+	if (statx(AT_FDCWD, o->mountpoint, AT_STATX_FORCE_SYNC, STATX_TYPE,
+		  &st) != 0) {
 		int error = errno;
 
 		if (error == ENOTCONN)
@@ -66,7 +70,7 @@ check_mountpoint(const struct session_options *o, char *why, size_t why_size)
 				 strerror(error));
 		return -error;
 	}
-	if (!S_ISDIR(st.st_mode)) {
+	if (!S_ISDIR(st.stx_mode)) {
 		snprintf(why, why_size, "%s: not a directory", o->mountpoint);
 		return -ENOTDIR;
 	}
@@ -182,19 +186,21 @@ mount_said(const struct session_options *o, struct ops *ops,
 	int r;
 
 	fuse = fuse_session_new(args, &ops_table, sizeof(ops_table), ops);
-	if (!fuse)
-		return failed(-EINVAL, "the mount options were refused", why,
-			      why_size);
+	if (!fuse) {
+		explain("the mount options were refused", why, why_size);
+		return -EINVAL;
+	}
 	if (fuse_session_mount(fuse, o->mountpoint) != 0) {
 		fuse_session_destroy(fuse);
-		return failed(-EPERM, "fusermount3 refused to mount", why,
-			      why_size);
+		explain("fusermount3 refused to mount", why, why_size);
+		return said.error > 0 ? -said.error : -EPERM;
 	}
 	r = prepare_device(fuse);
 	if (r != 0) {
 		fuse_session_unmount(fuse);
 		fuse_session_destroy(fuse);
-		return failed(r, strerror(-r), why, why_size);
+		explain(strerror(-r), why, why_size);
+		return r;
 	}
 	*out = fuse;
 	return 0;
@@ -215,8 +221,7 @@ session_mount(const struct session_options *o, struct ops *ops, char *why,
 	if (r != 0) {
 		snprintf(why, why_size, "%s", strerror(-r));
 	} else {
-		said.line[0] = '\0';
-		said.error = 0;
+		memset(&said, 0, sizeof(said));
 		if (!o->debug)
 			fuse_set_log_func(keep_what_is_said);
 		r = mount_said(o, ops, &args, why, why_size, out);
