@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "store/table_builder.h"
+#include "store/options.h"
 #include "tests/suite.h"
 
 struct table_meta *
@@ -27,6 +27,61 @@ tables_meta(struct table_set *set, uint64_t number, const char *smallest,
 
 	ck_assert_int_eq(table_meta_new(set, number, &info, &meta), 0);
 	return meta;
+}
+
+struct table_meta *
+tables_write(struct table_set *set, uint64_t number,
+	     const struct versions *versions, size_t begin, size_t end)
+{
+	struct table_options options = { .block_bytes = 512, .bloom_bits = 10 };
+	struct table_builder *builder;
+	char name[ENV_NAME_MAX + 1];
+	struct env_file *file;
+	struct table_info info;
+	struct table_meta *meta;
+
+	table_file_name(number, name);
+	ck_assert_int_eq(env_file_open(set->dir, name,
+				       ENV_READ | ENV_WRITE | ENV_CREATE,
+				       &file),
+			 0);
+	ck_assert_int_eq(table_builder_new(file, number, &options, &builder),
+			 0);
+	for (; begin < end; begin++)
+		table_builder_add(builder, &versions->entries[begin]);
+	ck_assert_int_eq(table_builder_finish(builder, &info), 0);
+	ck_assert_int_eq(table_meta_new(set, number, &info, &meta), 0);
+	table_builder_free(builder);
+	env_file_close(file);
+	return meta;
+}
+
+void
+tables_read(struct table_meta *meta, struct versions *out)
+{
+	struct table *table;
+	struct iter *iter;
+
+	ck_assert_int_eq(table_meta_open(meta, false, &table), 0);
+	ck_assert_int_eq(table_iter(table, 0, &iter), 0);
+	for (iter_first(iter); iter->valid; iter_next(iter))
+		versions_add(out, &iter->entry);
+	ck_assert_int_eq(iter->status, 0);
+	iter_free(iter);
+}
+
+struct keyfs_options
+tables_options(void)
+{
+	struct keyfs_options options;
+	char why[128];
+
+	ck_assert_int_eq(options_resolve(NULL, &options, why, sizeof(why)), 0);
+	options.block_bytes = 512;
+	options.table_bytes = 8 << 10;
+	options.level_bytes = 32 << 10;
+	options.level_ratio = 4;
+	return options;
 }
 
 void
