@@ -10,7 +10,7 @@
  *	        varint  varint    varint  unshared bytes  rest bytes
  *
  * A key is the first `shared` bytes of the key before it and the suffix;
- * `shared` is all that they have in common.  Only each 16th entry, a restart,
+ * `shared` is all that they have in common.  Only each 8th entry, a restart,
  * says 0 in any case, so that a search can begin there: it bisects the restarts
  * and reads on from the last one that is not too far.
  *
@@ -38,7 +38,7 @@
 
 /* Entries from one restart to the next.  Not on disk: any reader can read
  * blocks with any distance. */
-#define BLOCK_RESTART_EVERY 16
+#define BLOCK_RESTART_EVERY 8
 
 #define BLOCK_KIND_BITS 3
 #define BLOCK_TAIL_BYTES 12 /* behind the restart offsets */

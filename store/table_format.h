@@ -89,12 +89,12 @@
 
 /* A data block is closed by the entry that fills it.  So it holds up to
  * block_bytes, and one entry with its lengths and tag (3 x 5 + 10 bytes), and a
- * restart of 4 bytes for each 16 entries of 5 or more. */
+ * restart of 4 bytes for each 8 entries of 5 or more. */
 #define TABLE_BLOCK_MAX (19u << 20)
 
 _Static_assert(TABLE_BLOCK_MAX >= OPTIONS_BLOCK_MAX + KEYFS_KEY_MAX +
 					  KEYFS_VALUE_MAX + 25 +
-					  OPTIONS_BLOCK_MAX / (16 * 5) * 4 + 16,
+					  OPTIONS_BLOCK_MAX / (8 * 5) * 4 + 16,
 	       "the largest block fits its limit");
 
 /* On disk: never renumber. */
