@@ -28,10 +28,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "store/lock.h"
 
 enum {
 	SHARD_BITS = 4,
@@ -76,7 +77,7 @@ struct shard {
 	_Alignas(LINE_BYTES) _Atomic(struct buckets *) buckets;
 	_Atomic uint64_t hits, misses;
 
-	_Alignas(LINE_BYTES) pthread_mutex_t lock;
+	_Alignas(LINE_BYTES) struct mutex lock;
 	/* Guarded by lock. */
 	struct handle **slabs; /* owned, SLAB_HANDLES each */
 	size_t slab_count;
@@ -131,11 +132,11 @@ handle_retire(struct handle *h)
 	atomic_fetch_sub_explicit(&cache->used_bytes, h->piece.charge,
 				  memory_order_relaxed);
 	atomic_fetch_sub_explicit(&cache->entries, 1, memory_order_relaxed);
-	pthread_mutex_lock(&shard->lock);
+	mutex_lock(&shard->lock);
 	atomic_store_explicit(&h->state, 0, memory_order_relaxed);
 	atomic_store_explicit(&h->next, shard->unused, memory_order_relaxed);
 	shard->unused = h;
-	pthread_mutex_unlock(&shard->lock);
+	mutex_unlock(&shard->lock);
 }
 
 /* Release: what this thread read of the object comes before its destruction.
@@ -235,10 +236,10 @@ cache_repin(void *handle, uint64_t file, uint64_t offset, struct cache_ref *out)
 	return handle && handle_take(handle, file, offset, out);
 }
 
-/* ---- Chains; all need the shard's lock ---- */
+/* ---- Chains ---- */
 
 static _Atomic(struct handle *) *
-shard_head_locked(struct shard *shard, struct handle *h)
+shard_head_locked(struct shard *shard, struct handle *h) REQUIRES(&shard->lock)
 {
 	struct buckets *buckets =
 		atomic_load_explicit(&shard->buckets, memory_order_relaxed);
@@ -252,7 +253,7 @@ shard_head_locked(struct shard *shard, struct handle *h)
 
 /* Release: who reaches the handle by its chain sees its key. */
 static void
-shard_link_locked(struct shard *shard, struct handle *h)
+shard_link_locked(struct shard *shard, struct handle *h) REQUIRES(&shard->lock)
 {
 	_Atomic(struct handle *) *head = shard_head_locked(shard, h);
 
@@ -265,6 +266,7 @@ shard_link_locked(struct shard *shard, struct handle *h)
 /* The handle keeps its own `next`, for readers that stand on it. */
 static void
 shard_unlink_locked(struct shard *shard, struct handle *h)
+	REQUIRES(&shard->lock)
 {
 	_Atomic(struct handle *) *link = shard_head_locked(shard, h);
 	struct handle *at;
@@ -279,7 +281,7 @@ shard_unlink_locked(struct shard *shard, struct handle *h)
 }
 
 static struct handle *
-shard_handle_locked(struct shard *shard, size_t i)
+shard_handle_locked(struct shard *shard, size_t i) REQUIRES(&shard->lock)
 {
 	return &shard->slabs[i / SLAB_HANDLES][i % SLAB_HANDLES];
 }
@@ -293,7 +295,7 @@ handle_listed(struct handle *h)
 /* Doubles the buckets when there are more entries than chains.  Without memory
  * the chains grow longer instead. */
 static void
-shard_grow_locked(struct shard *shard)
+shard_grow_locked(struct shard *shard) REQUIRES(&shard->lock)
 {
 	struct buckets *old =
 		atomic_load_explicit(&shard->buckets, memory_order_relaxed);
@@ -318,7 +320,7 @@ shard_grow_locked(struct shard *shard)
 
 /* Adds a slab of unused handles. */
 static int
-shard_extend_locked(struct shard *shard)
+shard_extend_locked(struct shard *shard) REQUIRES(&shard->lock)
 {
 	struct handle **slabs =
 		realloc(shard->slabs, (shard->slab_count + 1) * sizeof(*slabs));
@@ -372,7 +374,7 @@ shard_evict(struct shard *shard)
 	struct handle *victim = NULL;
 	size_t count, turns;
 
-	pthread_mutex_lock(&shard->lock);
+	mutex_lock(&shard->lock);
 	count = shard->slab_count * SLAB_HANDLES;
 	for (turns = 0; turns < count && !victim; turns++) {
 		struct handle *h;
@@ -385,7 +387,7 @@ shard_evict(struct shard *shard)
 			victim = h;
 		}
 	}
-	pthread_mutex_unlock(&shard->lock);
+	mutex_unlock(&shard->lock);
 	return victim;
 }
 
@@ -425,7 +427,7 @@ cache_set_capacity(struct cache *cache, size_t capacity_bytes)
 /* Unlike the lookup this one is sure: nobody changes the chain meanwhile. */
 static struct handle *
 shard_find_locked(struct shard *shard, uint64_t hash, uint64_t file,
-		  uint64_t offset)
+		  uint64_t offset) REQUIRES(&shard->lock)
 {
 	struct buckets *buckets =
 		atomic_load_explicit(&shard->buckets, memory_order_relaxed);
@@ -441,7 +443,7 @@ shard_find_locked(struct shard *shard, uint64_t hash, uint64_t file,
 /* Gives an unused handle its key and object, pinned once. */
 static struct handle *
 shard_fill_locked(struct shard *shard, uint64_t file, uint64_t offset,
-		  const struct piece *piece, bool list)
+		  const struct piece *piece, bool list) REQUIRES(&shard->lock)
 {
 	struct handle *h;
 
@@ -482,13 +484,13 @@ cache_insert(struct cache *cache, uint64_t file, uint64_t offset, void *object,
 	list = charge <= atomic_load_explicit(&cache->capacity,
 					      memory_order_relaxed) &&
 	       cache_make_room(cache);
-	pthread_mutex_lock(&shard->lock);
+	mutex_lock(&shard->lock);
 	h = shard_find_locked(shard, hash, file, offset);
 	if (h)
 		(void)handle_pin(h); /* listed, and stays so under the lock */
 	else
 		h = shard_fill_locked(shard, file, offset, &piece, list);
-	pthread_mutex_unlock(&shard->lock);
+	mutex_unlock(&shard->lock);
 
 	out->handle = h;
 	out->object = h ? h->piece.object : NULL;
@@ -508,7 +510,7 @@ shard_drop(struct shard *shard, const uint64_t *file)
 	struct handle *doomed = NULL;
 	size_t i;
 
-	pthread_mutex_lock(&shard->lock);
+	mutex_lock(&shard->lock);
 	for (i = 0; i < shard->slab_count * SLAB_HANDLES; i++) {
 		struct handle *h = shard_handle_locked(shard, i);
 		uint64_t was;
@@ -527,7 +529,7 @@ shard_drop(struct shard *shard, const uint64_t *file)
 		atomic_store_explicit(&h->next, doomed, memory_order_relaxed);
 		doomed = h;
 	}
-	pthread_mutex_unlock(&shard->lock);
+	mutex_unlock(&shard->lock);
 	return doomed;
 }
 
@@ -564,7 +566,7 @@ shard_pinned_bytes(struct shard *shard)
 	uint64_t bytes = 0;
 	size_t i;
 
-	pthread_mutex_lock(&shard->lock);
+	mutex_lock(&shard->lock);
 	for (i = 0; i < shard->slab_count * SLAB_HANDLES; i++) {
 		struct handle *h = shard_handle_locked(shard, i);
 
@@ -572,7 +574,7 @@ shard_pinned_bytes(struct shard *shard)
 		    REFS)
 			bytes += h->piece.charge;
 	}
-	pthread_mutex_unlock(&shard->lock);
+	mutex_unlock(&shard->lock);
 	return bytes;
 }
 
@@ -627,7 +629,7 @@ shard_fini(struct shard *shard)
 	for (i = 0; i < shard->slab_count; i++)
 		free(shard->slabs[i]);
 	free(shard->slabs);
-	(void)pthread_mutex_destroy(&shard->lock);
+	mutex_fini(&shard->lock);
 }
 
 int
@@ -643,7 +645,7 @@ cache_new(size_t capacity_bytes, struct cache **out)
 			      memory_order_relaxed);
 	for (i = 0; i < SHARDS; i++) {
 		cache->shards[i].cache = cache;
-		(void)pthread_mutex_init(&cache->shards[i].lock, NULL);
+		mutex_init(&cache->shards[i].lock);
 	}
 	for (i = 0; i < SHARDS; i++) {
 		r = shard_init(&cache->shards[i]);
