@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/handle.h"
 #include "tests/tmpdir.h"
 
 #define WAIT_STEPS 3000 /* of 10 ms */
@@ -28,11 +29,17 @@ mounted_setup(void)
 	dir = tmpdir_new();
 }
 
-void
-mounted_teardown(void)
+static void
+detach_all(void)
 {
 	while (umount2(dir, MNT_DETACH) == 0)
 		;
+}
+
+void
+mounted_teardown(void)
+{
+	detach_all();
 	tmpdir_free(dir);
 }
 
@@ -172,6 +179,19 @@ run_session(struct tree *tree)
 	return r;
 }
 
+static bool
+too_many_held(void)
+{
+	struct handle_usage usage;
+
+	handle_table_usage(child.table, &usage);
+	if (child.options->held_max == 0 ||
+	    usage.inodes <= child.options->held_max)
+		return false;
+	fprintf(stderr, "%zu inodes are held\n", usage.inodes);
+	return true;
+}
+
 /* Returns 0, or a number that says what went wrong. */
 static int
 child_run(void)
@@ -188,11 +208,15 @@ child_run(void)
 	if (handle_table_new(&child.table) != 0 ||
 	    child_open_tree(&tree) != 0 || tree_start(tree) != 0)
 		return 101;
+	if (child.options->prepare && child.options->prepare(tree) != 0)
+		return 107;
 	r = run_session(tree);
 	kv_mem_faults(child.kv)->error = 0;
 	kv_mem_faults(child.kv)->again_every = 0;
 	if (tree_close(tree) != 0 || r != 0)
 		return 102;
+	if (too_many_held())
+		return 106;
 	handle_table_free(child.table);
 	if (handle_table_new(&child.table) != 0 || child_open_tree(&tree) != 0)
 		return 103;
@@ -213,6 +237,8 @@ mounted_start(const struct mounted_options *options)
 	pid_t pid;
 	char byte;
 
+	/* What a test before this one may have left. */
+	detach_all();
 	ck_assert_int_eq(pipe(fds), 0);
 	pid = fork();
 	ck_assert_int_ge(pid, 0);

@@ -22,6 +22,10 @@ struct mounted_options {
 	int error;
 	/* How long a sync takes at least. */
 	unsigned sync_ms;
+	/* Not 0: at the end the kernel may hold at most this many inodes. */
+	size_t held_max;
+	/* Called in the child before mounting. */
+	int (*prepare)(struct tree *tree);
 	/* Called in the child when the tree is closed and open again; a result
 	 * other than 0 becomes the child's status. */
 	int (*verify)(struct kv *kv, struct tree *tree);
