@@ -89,67 +89,75 @@ pick_init(struct compact_pick *pick, struct version *version, unsigned level,
 	return 0;
 }
 
-static void
-pick_drop(struct compact_pick *pick)
-{
-	free(pick->inputs);
-	pick->inputs = NULL;
-}
-
-/* Whether the only input may just change its level. */
-static bool
-may_move(const struct compact_pick *pick, const struct keyfs_options *options,
-	 struct table_meta **scratch)
+/* Whether the only input may just change its level.  -ENOMEM. */
+static int
+check_move(struct compact_pick *pick, const struct keyfs_options *options)
 {
 	const struct table_meta *meta = pick->inputs[0];
 	unsigned below = pick->output_level + 1;
+	struct table_meta **found;
 	size_t count;
 
 	if (pick->count != 1 || pick->level == pick->output_level)
-		return false;
-	/* In the last level nothing would ever drop them. */
-	if (pick->output_level == LAST)
-		return meta->tombstones == 0;
+		return 0;
+	if (pick->output_level == LAST) {
+		/* There nothing would ever drop them. */
+		pick->trivial_move = meta->tombstones == 0;
+		return 0;
+	}
+	found = calloc(pick->version->levels[below].count + 1, sizeof(*found));
+	if (!found)
+		return -ENOMEM;
 	count = version_overlaps(pick->version, below, meta->smallest,
-				 meta->largest, scratch);
-	return sum_bytes(scratch, count) <=
-	       GRANDPARENTS_MAX * (uint64_t)options->table_bytes;
+				 meta->largest, found);
+	pick->trivial_move = sum_bytes(found, count) <=
+			     GRANDPARENTS_MAX * (uint64_t)options->table_bytes;
+	free(found);
+	return 0;
 }
 
-/* Completes a pick whose first_count inputs are chosen, with what they overlap in the
- * output level; marks and references all.  -EBUSY: some of it is being compacted. */
+/* Adds what the first inputs overlap in the output level.  -EBUSY: some of all that is
+ * being compacted. */
 static int
-pick_complete(struct compact_pick *pick, const struct keyfs_options *options)
+add_output_level(struct compact_pick *pick)
 {
-	struct version *v = pick->version;
-	struct table_meta **scratch;
 	struct hull hull = { 0 };
-	size_t i, below;
+	size_t i;
 
 	for (i = 0; i < pick->first_count; i++)
 		hull_add(&hull, pick->inputs[i]);
 	pick->count = pick->first_count;
 	if (pick->output_level != pick->level)
 		pick->count +=
-			version_overlaps(v, pick->output_level, hull.smallest,
-					 hull.largest,
+			version_overlaps(pick->version, pick->output_level,
+					 hull.smallest, hull.largest,
 					 pick->inputs + pick->first_count);
-	if (any_busy(pick->inputs, pick->count))
-		return -EBUSY;
-	below = pick->output_level < LAST
-			? v->levels[pick->output_level + 1].count
-			: 0;
-	scratch = calloc(below + 1, sizeof(*scratch));
-	if (!scratch)
-		return -ENOMEM;
-	pick->trivial_move = may_move(pick, options, scratch);
-	free(scratch);
+	return any_busy(pick->inputs, pick->count) ? -EBUSY : 0;
+}
+
+/* Completes a pick whose first inputs are chosen, marks and references all of it, and
+ * hands it over.  On failure it is gone. */
+static int
+pick_complete(struct compact_pick *pick, const struct keyfs_options *options,
+	      struct compact_pick *out)
+{
+	size_t i;
+	int r;
+
+	r = add_output_level(pick);
+	if (!r)
+		r = check_move(pick, options);
+	if (r) {
+		free(pick->inputs);
+		return r;
+	}
 	pick->input_bytes = sum_bytes(pick->inputs, pick->count);
 	for (i = 0; i < pick->count; i++) {
 		table_meta_ref(pick->inputs[i]);
 		pick->inputs[i]->being_compacted = true;
 	}
-	version_ref(v);
+	version_ref(pick->version);
+	*out = *pick;
 	return 0;
 }
 
@@ -200,21 +208,19 @@ pick_level0(struct version *version, const struct keyfs_options *options,
 {
 	const struct version_level *l = &version->levels[0];
 	struct compact_targets targets;
+	struct compact_pick pick;
 	struct hull hull = { 0 };
 	int r;
 
 	if (any_busy(l->tables, l->count))
 		return -EBUSY;
 	compact_targets(version, options, &targets);
-	r = pick_init(out, version, 0, targets.base_level);
+	r = pick_init(&pick, version, 0, targets.base_level);
 	if (r)
 		return r;
 	hull_add(&hull, seed);
-	close_over(out, &hull, begin);
-	r = pick_complete(out, options);
-	if (r)
-		pick_drop(out);
-	return r;
+	close_over(&pick, &hull, begin);
+	return pick_complete(&pick, options, out);
 }
 
 static int
@@ -237,16 +243,15 @@ pick_tables(struct version *version, const struct keyfs_options *options,
 	    unsigned level, struct table_meta *const *tables, size_t count,
 	    struct compact_pick *out)
 {
-	int r = pick_init(out, version, level, level < LAST ? level + 1 : LAST);
+	struct compact_pick pick;
+	int r = pick_init(&pick, version, level,
+			  level < LAST ? level + 1 : LAST);
 
 	if (r)
 		return r;
-	memcpy(out->inputs, tables, count * sizeof(struct table_meta *));
-	out->first_count = count;
-	r = pick_complete(out, options);
-	if (r)
-		pick_drop(out);
-	return r;
+	memcpy(pick.inputs, tables, count * sizeof(struct table_meta *));
+	pick.first_count = count;
+	return pick_complete(&pick, options, out);
 }
 
 /* Bytes of the level below that a table overlaps, from table *cursor of it on, which
