@@ -261,6 +261,112 @@ START_TEST(verify_reports_each_damage_and_can_be_ended)
 }
 END_TEST
 
+/* Puts the checksum of a block right again. */
+static void
+block_sign(struct table_fixture *f, uint64_t offset, uint64_t end)
+{
+	size_t len = end - offset;
+	uint8_t *bytes = must_alloc(len);
+
+	ck_assert_int_eq(fault_env_peek(f->disk, TABLE_FIXTURE_FILE, offset,
+					bytes, len),
+			 0);
+	put_le64(bytes + len - 8,
+		 checksum(bytes, len - 8, TABLE_FIXTURE_NUMBER, offset));
+	ck_assert_int_eq(fault_env_poke(f->disk, TABLE_FIXTURE_FILE, offset,
+					bytes, len),
+			 0);
+	free(bytes);
+}
+
+/* The end of the first block, and the properties. */
+static void
+parts_find(struct table_fixture *f, uint64_t *block_end, uint64_t *properties)
+{
+	uint8_t footer[TABLE_FOOTER_BYTES];
+	size_t i;
+
+	ck_assert_int_eq(fault_env_peek(f->disk, TABLE_FIXTURE_FILE,
+					f->file_bytes - TABLE_FOOTER_BYTES,
+					footer, sizeof(footer)),
+			 0);
+	*properties = get_le64(footer + 16);
+	*block_end = TABLE_HEADER_BYTES;
+	for (i = 0; *block_end == TABLE_HEADER_BYTES; i++)
+		ck_assert_int_eq(table_offset_of(f->table, f->entries.at[i].key,
+						 block_end),
+				 0);
+}
+
+START_TEST(verify_knows_what_good_checksums_hide)
+{
+	static const struct {
+		unsigned at; /* in the first block or the properties */
+		bool properties;
+		uint8_t byte;
+		const char *why;
+	} cases[] = {
+		/* The first key's first byte: 00 shared, lengths, key. */
+		{ 3, false, 0xff, "filter denies a key of the table" },
+		/* The count of entries: id, length, number. */
+		{ 2, true, 99, "properties with wrong counts" },
+		{ 0, true, 77, "properties with wrong counts" },
+		{ 1, true, 127, "properties cannot be decoded" },
+	};
+	/* Not a random one: a filter may admit the changed key. */
+	uint64_t state = 1, block_end, properties, offset, end;
+	struct damages d = { .count = 0 };
+	struct table_fixture f;
+
+	table_fixture_small(&f, &state, false);
+	parts_find(&f, &block_end, &properties);
+	offset = cases[_i].properties ? properties : TABLE_HEADER_BYTES;
+	end = cases[_i].properties ? f.file_bytes - TABLE_FOOTER_BYTES
+				   : block_end;
+	ck_assert_int_eq(fault_env_poke(f.disk, TABLE_FIXTURE_FILE,
+					offset + cases[_i].at, &cases[_i].byte,
+					1),
+			 0);
+	block_sign(&f, offset, end);
+	ck_assert_int_eq(table_verify(f.table, damage_note, &d), -EUCLEAN);
+	ck_assert_int_eq(d.count, 1);
+	ck_assert_uint_eq(d.offset, offset);
+	ck_assert_str_eq(d.why, cases[_i].why);
+	table_fixture_fini(&f);
+}
+END_TEST
+
+/* A table without a filter, whose second key comes before the first. */
+START_TEST(verify_notices_entries_out_of_order)
+{
+	struct entry list[] = {
+		{ keyfs_str("b"), 3, ENTRY_PUT, keyfs_str("1") },
+		{ keyfs_str("c"), 5, ENTRY_PUT, keyfs_str("2") },
+	};
+	struct entries entries = { must_alloc(sizeof(list)), 2 };
+	struct table_options options = { 4096, 0, false };
+	struct damages d = { .count = 0 };
+	struct table_fixture f;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		entries.at[i] = list[i];
+		entries.at[i].key.data = must_copy(list[i].key.data, 1);
+		entries.at[i].value.data = must_copy(list[i].value.data, 1);
+	}
+	table_fixture_init(&f, entries, 1 << 20, &options);
+	/* 00 01 02 'b' tag '1'   00 01 02 'c' ... */
+	ck_assert_int_eq(fault_env_poke(f.disk, TABLE_FIXTURE_FILE,
+					TABLE_HEADER_BYTES + 6 + 3, "a", 1),
+			 0);
+	block_sign(&f, TABLE_HEADER_BYTES,
+		   TABLE_HEADER_BYTES + 12 + 4 + 12 + TABLE_TRAILER_BYTES);
+	ck_assert_int_eq(table_verify(f.table, damage_note, &d), -EUCLEAN);
+	ck_assert_str_eq(d.why, "entries out of order");
+	table_fixture_fini(&f);
+}
+END_TEST
+
 /* Header and footer as a newer program would write them. */
 START_TEST(a_newer_version_is_refused_by_name)
 {
@@ -334,6 +440,8 @@ main(void)
 	tcase_add_test(tcase, a_good_block_in_the_wrong_place_is_noticed);
 	tcase_add_test(tcase, verify_reports_each_damage_and_can_be_ended);
 	tcase_add_loop_test(tcase, a_newer_version_is_refused_by_name, 0, 3);
+	tcase_add_loop_test(tcase, verify_knows_what_good_checksums_hide, 0, 4);
+	tcase_add_test(tcase, verify_notices_entries_out_of_order);
 	tcase_add_test(tcase, a_failing_disk_is_an_error_and_no_damage);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
