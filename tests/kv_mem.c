@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "tests/suite.h"
 
 struct record {
 	struct record *older;
@@ -142,6 +145,20 @@ change_locked(struct kv_mem *mem, struct keyfs_slice name,
 	key->newest = r;
 }
 
+static void
+dither(struct kv_mem *mem)
+{
+	static _Thread_local uint64_t state;
+	unsigned share = atomic_load(&mem->faults.dither);
+
+	if (!share)
+		return;
+	if (!state)
+		state = (uintptr_t)&state;
+	if (suite_random(&state) % share == 0)
+		nanosleep(&(struct timespec){ 0, 20000 }, NULL);
+}
+
 /* What is to fail before anything is done. */
 static int
 fault(struct kv_mem *mem, unsigned flags)
@@ -149,6 +166,7 @@ fault(struct kv_mem *mem, unsigned flags)
 	unsigned every = atomic_load(&mem->faults.again_every);
 	int error = atomic_load(&mem->faults.error);
 
+	dither(mem);
 	if ((flags & KV_NOWAIT) && every &&
 	    atomic_fetch_add(&mem->nowait_calls, 1) % every == 0)
 		return -EAGAIN;
@@ -179,6 +197,7 @@ mem_view_open(struct kv *kv, struct kv_view **out)
 	view->version = mem->version;
 	pthread_mutex_unlock(&mem->lock);
 	atomic_fetch_add(&mem->views, 1);
+	dither(mem);
 	*out = view;
 	return 0;
 }
@@ -325,6 +344,7 @@ mem_commit(struct kv *kv, const struct kv_batch *batch, unsigned flags,
 			*out_version = mem->version;
 	}
 	pthread_mutex_unlock(&mem->lock);
+	dither(mem);
 	return rc;
 }
 

@@ -25,6 +25,9 @@ struct kv_mem_faults {
 	 * them have passed; `error` 0: never. */
 	_Atomic int error;
 	_Atomic int error_after;
+	/* About one call in `dither` sleeps for a moment, so that threads get in
+	 * each other's way; 0: none. */
+	_Atomic unsigned dither;
 };
 
 /* An empty engine.  Aborts without memory.  Close it with kv_close(). */

@@ -28,11 +28,13 @@ setup(void)
 	kv = kv_mem_new();
 	tree = kit_open(kv);
 	ck_assert_int_eq(tree_start(tree), 0);
+	atomic_store(&kv_mem_faults(kv)->dither, 8);
 }
 
 static void
 teardown(void)
 {
+	atomic_store(&kv_mem_faults(kv)->dither, 0);
 	kit_check(tree);
 	kit_close(tree);
 	ck_assert_int_eq(kv_close(kv), 0);
@@ -178,25 +180,48 @@ END_TEST
 
 static uint64_t dirs[2];
 
-/* mv a b/a against mv b a/b, and back. */
+/* Each moves its directory below the other's, and back.  The two change different
+ * inodes: only the count of moves tells one of the other.
+ *
+ *	x/a/c      mv x/a y/b/c/a
+ *	y/b/c      mv y/b x/a/c/b
+ */
+static uint64_t homes[2], depths[2];
+
+static bool
+leads_to_root(uint64_t dir)
+{
+	struct tree_attr attr = { .ino = dir };
+
+	for (int i = 0; i < 16 && attr.ino != TREE_ROOT; i++)
+		if (tree_lookup(tree, &kit_user, attr.ino, keyfs_str(".."),
+				&attr))
+			return false;
+	return attr.ino == TREE_ROOT;
+}
+
 static const char *
-move_into_the_other(int thread)
+move_below_the_other(int thread)
 {
 	const char *name = thread % 2 ? "b" : "a";
-	uint64_t other = dirs[!(thread % 2)], gone_ino;
+	uint64_t home = homes[thread % 2], other = depths[!(thread % 2)];
+	uint64_t gone_ino;
 	bool gone;
 
-	for (int i = 0; i < 200; i++) {
-		int rc = tree_rename(tree, &kit_user, TREE_ROOT,
-				     keyfs_str(name), other, keyfs_str(name), 0,
-				     &gone_ino, &gone);
+	for (int i = 0; i < 150; i++) {
+		int rc = tree_rename(tree, &kit_user, home, keyfs_str(name),
+				     other, keyfs_str(name), 0, &gone_ino,
+				     &gone);
 
-		if (rc && rc != -EINVAL && rc != -ENOENT)
+		if (rc && rc != -EINVAL)
 			return "moving in";
-		rc = tree_rename(tree, &kit_user, other, keyfs_str(name),
-				 TREE_ROOT, keyfs_str(name), 0, &gone_ino,
-				 &gone);
-		if (rc && rc != -EINVAL && rc != -ENOENT)
+		if (rc)
+			continue;
+		if (!leads_to_root(other))
+			return "a cycle";
+		rc = tree_rename(tree, &kit_user, other, keyfs_str(name), home,
+				 keyfs_str(name), 0, &gone_ino, &gone);
+		if (rc)
 			return "moving back";
 	}
 	return NULL;
@@ -204,9 +229,15 @@ move_into_the_other(int thread)
 
 START_TEST(two_moves_never_make_a_cycle)
 {
-	dirs[0] = kit_mkdir(tree, TREE_ROOT, "a");
-	dirs[1] = kit_mkdir(tree, TREE_ROOT, "b");
-	race_all(move_into_the_other, 4);
+	static const char *const names[2][2] = { { "x", "a" }, { "y", "b" } };
+
+	for (int i = 0; i < 2; i++) {
+		homes[i] = kit_mkdir(tree, TREE_ROOT, names[i][0]);
+		depths[i] =
+			kit_mkdir(tree, kit_mkdir(tree, homes[i], names[i][1]),
+				  "c");
+	}
+	race_all(move_below_the_other, 2);
 	kit_check(tree);
 }
 END_TEST
