@@ -306,7 +306,7 @@ START_TEST(a_large_file_is_replaced_in_one_step)
 		ck_assert_int_eq(kv_close(left), 0);
 	}
 	kit_check(tree);
-	ck_assert_uint_lt(kv_mem_count(kv), 20);
+	ck_assert_uint_lt(kit_count(kv), 20);
 }
 END_TEST
 
@@ -326,7 +326,7 @@ START_TEST(writes_take_stale_chunks_over)
 	ck_assert_int_eq(kv_close(kv), 0);
 	kv = left;
 	tree = kit_open(kv);
-	ck_assert_uint_gt(kv_mem_count(kv), 300);
+	ck_assert_uint_gt(kit_count(kv), 300);
 	kit_fill(tree, ino, at[_i] * CHUNK, CHUNK, 'y');
 	kit_fill(tree, ino, (at[_i] + 2) * CHUNK + 5, 10, 'z');
 	if (at[_i])

@@ -13,6 +13,32 @@
 
 const struct tree_caller kit_user = { .uid = 1000, .gid = 1000 };
 
+static int
+count_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
+	   uint64_t version)
+{
+	(void)key;
+	(void)value;
+	(void)version;
+	++*(size_t *)arg;
+	return 0;
+}
+
+size_t
+kit_count(struct kv *kv)
+{
+	struct keyfs_slice begin = keyfs_bytes("\0", 1), end = { 0 };
+	struct kv_view *view;
+	size_t count = 0;
+
+	ck_assert_int_eq(kv_view_open(kv, &view), 0);
+	ck_assert_int_eq(kv_scan(kv, view, begin, end, KV_KEYS_ONLY, count_each,
+				 &count),
+			 0);
+	kv_view_close(kv, view);
+	return count;
+}
+
 struct tree *
 kit_open(struct kv *kv)
 {

@@ -9,6 +9,9 @@
 
 extern const struct tree_caller kit_user; /* 1000:1000, may wait */
 
+/* Number of live keys. */
+size_t kit_count(struct kv *kv);
+
 /* A tree in `kv`, without its worker. */
 struct tree *kit_open(struct kv *kv);
 void kit_close(struct tree *tree);
