@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/db.h"
+
+/* How long a compaction thread waits that found no room or no memory. */
+#define RETRY_MS 500u
+
+void
+db_note_dropped(struct keyfs_store *db, uint64_t seq)
+{
+	uint64_t old = atomic_load_explicit(&db->dropped_tombstone_seq,
+					    memory_order_relaxed);
+
+	/* Release: before the tables without the tombstone can be seen. */
+	while (old < seq && !atomic_compare_exchange_weak_explicit(
+				    &db->dropped_tombstone_seq, &old, seq,
+				    memory_order_release, memory_order_relaxed))
+		;
+}
+
+static void
+count_compaction(struct keyfs_store *db, const struct compact_pick *pick,
+		 const struct compact_job *job)
+{
+	struct counters *c = &db->counters;
+
+	if (pick->trivial_move) {
+		atomic_fetch_add_explicit(&c->trivial_moves, 1,
+					  memory_order_relaxed);
+		return;
+	}
+	atomic_fetch_add_explicit(&c->compactions, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->compaction_read_bytes, pick->input_bytes,
+				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->compaction_bytes, job->output_bytes,
+				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->tables_deleted, pick->count,
+				  memory_order_relaxed);
+}
+
+static int
+install(struct keyfs_store *db, const struct compact_pick *pick,
+	struct compact_job *job)
+{
+	struct version_edit edit;
+	int r;
+
+	version_edit_init(&edit);
+	compact_edit(pick, pick->trivial_move ? NULL : job, &edit);
+	db_note_dropped(db, job->dropped_tombstone_seq);
+	r = db_install(db, &edit, 0);
+	version_edit_fini(&edit);
+	if (r == -ENOSPC || r == -ENOMEM)
+		compact_abandon(job);
+	if (r < 0)
+		return r;
+	if (!pick->trivial_move)
+		compact_retire_inputs(pick);
+	count_compaction(db, pick, job);
+	return 0;
+}
+
+static int
+merge(struct keyfs_store *db, const struct compact_pick *pick,
+      const struct seen *seen, struct compact_job *job)
+{
+	int r;
+
+	db_job_init(db, seen, job);
+	job->version = pick->version;
+	job->output_level = pick->output_level;
+	r = compact_pick_iter(pick, &job->input);
+	if (r < 0)
+		return r;
+	r = compact_run(job);
+	iter_free(job->input);
+	job->input = NULL;
+	return r;
+}
+
+static int
+run(struct keyfs_store *db, const struct compact_pick *pick,
+    const struct seen *seen)
+{
+	struct compact_job job = { 0 };
+	int r = pick->trivial_move ? 0 : merge(db, pick, seen, &job);
+
+	if (r == 0)
+		r = install(db, pick, &job);
+	if (r == 0)
+		report(&db->reporter, KEYFS_LOG_INFO,
+		       "compacted %zu tables of level %u into %zu of level %u: "
+		       "%" PRIu64 " to %" PRIu64 " bytes",
+		       pick->count, pick->level,
+		       pick->trivial_move ? pick->count : job.output_count,
+		       pick->output_level, pick->input_bytes,
+		       pick->trivial_move ? pick->input_bytes
+					  : job.output_bytes);
+	compact_job_fini(&job);
+	return r;
+}
+
+/* Inputs that cannot be read are never picked again: they stay marked, so that there is
+ * no endless retry, and reads of what is good in them go on. */
+static void
+set_aside_locked(struct keyfs_store *db, struct compact_pick *pick)
+	REQUIRES(&db->lock)
+{
+	size_t i;
+
+	for (i = 0; i < pick->count; i++) {
+		pick->inputs[i]->being_compacted = true;
+		report(&db->reporter, KEYFS_LOG_ERROR,
+		       "table %06" PRIu64 " is left out of compactions",
+		       pick->inputs[i]->number);
+	}
+}
+
+/* Runs a pick.  Drops and retakes the lock. */
+static int
+run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
+	REQUIRES(&db->lock)
+{
+	struct compact_pick kept = *pick;
+	struct seen seen = { 0 };
+	int r = db_seen_locked(db, &seen);
+
+	db->compacting++;
+	mutex_unlock(&db->lock);
+	if (r == 0)
+		r = run(db, pick, &seen);
+	free(seen.seqs);
+	if (r == -ENOSPC)
+		db_reserve_release(db);
+	mutex_lock(&db->lock);
+	db->compacting--;
+	if (r == -EUCLEAN || r == -EIO) {
+		kept.inputs = calloc(pick->count, sizeof(kept.inputs[0]));
+		if (kept.inputs)
+			memcpy(kept.inputs, pick->inputs,
+			       pick->count * sizeof(kept.inputs[0]));
+	}
+	compact_pick_fini(pick);
+	if ((r == -EUCLEAN || r == -EIO) && kept.inputs) {
+		set_aside_locked(db, &kept);
+		free(kept.inputs);
+	}
+	cond_broadcast(&db->work);
+	cond_broadcast(&db->room);
+	return r;
+}
+
+static uint64_t
+oldest_seen_locked(const struct keyfs_store *db) REQUIRES(&db->lock)
+{
+	const struct keyfs_snapshot *head = &db->snapshots;
+
+	if (head->next != head)
+		return head->next->seq;
+	return atomic_load_explicit(&db->last_seq, memory_order_acquire);
+}
+
+/* Chooses what is due.  -ENOENT: nothing is. */
+static int
+pick_locked(struct keyfs_store *db, struct compact_pick *pick)
+	REQUIRES(&db->lock)
+{
+	if (atomic_load_explicit(&db->error, memory_order_relaxed))
+		return -ENOENT;
+	return compact_pick(db->view->version, &db->options,
+			    oldest_seen_locked(db), pick);
+}
+
+void *
+db_compact_main(void *arg)
+{
+	struct keyfs_store *db = arg;
+	struct compact_pick pick;
+	int r;
+
+	mutex_lock(&db->lock);
+	while (!db->closing) {
+		r = pick_locked(db, &pick);
+		if (r == -ENOENT) {
+			cond_wait(&db->work, &db->lock);
+			continue;
+		}
+		if (r == 0)
+			r = run_pick_locked(db, &pick);
+		if (r < 0 && !db->closing)
+			(void)cond_wait_ms(&db->work, &db->lock, RETRY_MS);
+	}
+	mutex_unlock(&db->lock);
+	return NULL;
+}
+
+/* ---- On demand ---- */
+
+/* Merges one level of the range into the next, part by part. */
+static int
+compact_level(struct keyfs_store *db, unsigned level, struct keyfs_slice lower,
+	      struct keyfs_slice upper)
+{
+	struct compact_pick pick;
+	int r;
+
+	mutex_lock(&db->lock);
+	for (;;) {
+		r = atomic_load_explicit(&db->error, memory_order_acquire);
+		if (r == 0 && db->closing)
+			r = -ECANCELED;
+		if (r == 0)
+			r = compact_pick_range(db->view->version, &db->options,
+					       level, lower, upper, &pick);
+		if (r == -EBUSY) {
+			cond_wait(&db->room, &db->lock);
+			continue;
+		}
+		if (r == 0)
+			r = run_pick_locked(db, &pick);
+		if (r < 0)
+			break;
+	}
+	mutex_unlock(&db->lock);
+	return r == -ENOENT ? 0 : r;
+}
+
+int
+keyfs_compact_range(struct keyfs_store *db, struct keyfs_family *family,
+		    struct keyfs_slice lower, struct keyfs_slice upper)
+{
+	unsigned level;
+	int r = family ? -EINVAL : keyfs_flush(db);
+
+	for (level = 0; r == 0 && level + 1 < KEYFS_LEVELS; level++)
+		r = compact_level(db, level, lower, upper);
+	return r;
+}
+
+static bool
+is_idle_locked(struct keyfs_store *db) REQUIRES(&db->lock)
+{
+	struct compact_pick pick;
+	size_t i;
+
+	if (db->flushing || db->compacting)
+		return false;
+	for (i = 0; i < db->sealed_count; i++)
+		if (db->sealed[i].log)
+			return false;
+	if (pick_locked(db, &pick) == 0) {
+		compact_pick_fini(&pick);
+		return false;
+	}
+	return true;
+}
+
+int
+keyfs_wait_idle(struct keyfs_store *db)
+{
+	int r = db_check(db, true);
+
+	if (r < 0)
+		return r;
+	mutex_lock(&db->lock);
+	while (!is_idle_locked(db)) {
+		r = atomic_load_explicit(&db->error, memory_order_acquire);
+		if (r < 0)
+			break;
+		cond_broadcast(&db->work);
+		(void)cond_wait_ms(&db->room, &db->lock, RETRY_MS);
+	}
+	mutex_unlock(&db->lock);
+	return r;
+}

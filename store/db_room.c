@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include <errno.h>
+#include <time.h>
+
+#include "store/db.h"
+
+/* Delays are slept from 1 ms upwards, at most 50 ms at once: below the first a sleep costs
+ * more than it delays, and no single write waits longer than the second. */
+#define DELAY_NS_MIN UINT64_C(1000000)
+#define DELAY_NS_MAX UINT64_C(50000000)
+/* At the end of the curve a byte costs 1 us: 1 MB/s.  Fixed point, 1/1024 ns. */
+#define RATE_ONE UINT64_C(1024)
+#define RATE_MAX (1000 * RATE_ONE)
+/* How many bytes are admitted by one question to the disk, at most and at least. */
+#define GRANT_BYTES_MAX (UINT64_C(8) << 20)
+#define GRANT_BYTES_MIN (UINT64_C(64) << 10)
+
+#define RESERVE_NAME "RESERVE"
+
+/* ---- Back-pressure ---- */
+
+/* The curve: from nothing to RATE_MAX with the cube of the debt, in 1/1024. */
+static uint64_t
+rate_of(uint64_t debt)
+{
+	if (debt > 1024)
+		debt = 1024;
+	return RATE_MAX * debt / 1024 * debt / 1024 * debt / 1024;
+}
+
+void
+db_pressure_update_locked(struct keyfs_store *db)
+{
+	const struct version *version = db->view->version;
+	uint64_t begin = 2 * (uint64_t)db->options.level0_tables;
+	uint64_t end = DB_LEVEL0_STOP * (uint64_t)db->options.level0_tables;
+	uint64_t tables = version->level0_depth, debt = 0, bytes;
+
+	if (tables > begin)
+		debt = (tables - begin) * 1024 / (end - begin);
+	/* The last sealed memtable that fits: the next switch would stop. */
+	if (db->sealed_count >= DB_SEALED_MAX && debt < 400)
+		debt = 400;
+	/* Bytes to compact weigh in late: a tenth of the curve for each level's
+	 * worth above the first. */
+	bytes = compact_debt_bytes(version, &db->options);
+	bytes = bytes / (db->options.level_bytes / 128 + 1);
+	if (bytes > 1024 && (bytes - 1024) / 8 > debt)
+		debt = (bytes - 1024) / 8;
+	atomic_store_explicit(&db->ns_per_byte, rate_of(debt),
+			      memory_order_relaxed);
+	cond_broadcast(&db->room);
+}
+
+static void
+sleep_ns(uint64_t ns)
+{
+	struct timespec time = { 0, (long)ns };
+
+	/* Interrupted: a shorter delay, the rest stays unpaid. */
+	(void)nanosleep(&time, NULL);
+}
+
+/* Pays what is owed, if it has grown enough to be slept. */
+static int
+pay_delay(struct keyfs_store *db, unsigned flags)
+{
+	uint64_t owed =
+		atomic_load_explicit(&db->owed_ns, memory_order_relaxed);
+
+	if (owed < DELAY_NS_MIN)
+		return 0;
+	if (flags & KEYFS_NOWAIT)
+		return -EAGAIN;
+	if (owed > DELAY_NS_MAX)
+		owed = DELAY_NS_MAX;
+	/* The whole debt is taken over by one sleeper at a time: what exceeds the
+	 * longest delay is forgiven, so that no write waits without bound. */
+	atomic_store_explicit(&db->owed_ns, 0, memory_order_relaxed);
+	sleep_ns(owed);
+	atomic_fetch_add_explicit(&db->counters.delays, 1,
+				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&db->counters.delay_ns, owed,
+				  memory_order_relaxed);
+	return 0;
+}
+
+static void
+owe(struct keyfs_store *db, size_t bytes)
+{
+	uint64_t rate =
+		atomic_load_explicit(&db->ns_per_byte, memory_order_relaxed);
+
+	if (rate)
+		atomic_fetch_add_explicit(&db->owed_ns, bytes * rate / RATE_ONE,
+					  memory_order_relaxed);
+}
+
+/* ---- Space ---- */
+
+size_t
+db_memtable_bytes_locked(const struct keyfs_store *db)
+{
+	size_t bytes = 0, i;
+
+	for (i = 0; i < db->view->memtable_count; i++)
+		bytes += memtable_bytes(db->view->memtables[i]);
+	return bytes;
+}
+
+/* What the disk must keep free for what was accepted already. */
+static uint64_t
+space_promised(struct keyfs_store *db)
+{
+	uint64_t promised = DB_SPACE_MARGIN_BYTES;
+
+	mutex_lock(&db->lock);
+	promised += db_memtable_bytes_locked(db);
+	mutex_unlock(&db->lock);
+	if (!atomic_load_explicit(&db->reserve_held, memory_order_relaxed))
+		promised += db->options.reserve_bytes;
+	return promised;
+}
+
+/* What is free beyond what is promised. */
+static uint64_t
+space_beyond(struct keyfs_store *db)
+{
+	uint64_t promised = space_promised(db);
+	struct env_space space;
+
+	/* A disk that cannot say how full it is will say so at the write. */
+	if (env_dir_space(db->dir, &space) < 0)
+		return GRANT_BYTES_MAX;
+	return space.available > promised ? space.available - promised : 0;
+}
+
+void
+db_space_refresh(struct keyfs_store *db)
+{
+	uint64_t beyond = space_beyond(db), grant = beyond / 16;
+
+	if (grant > GRANT_BYTES_MAX)
+		grant = GRANT_BYTES_MAX;
+	if (grant < GRANT_BYTES_MIN)
+		grant = beyond < GRANT_BYTES_MIN ? beyond : GRANT_BYTES_MIN;
+	atomic_store_explicit(&db->space_left, grant, memory_order_relaxed);
+}
+
+/* Takes `bytes` from the grant; a race of two writers may overdraw it by one batch,
+ * which the margin covers. */
+static bool
+take_grant(struct keyfs_store *db, uint64_t bytes)
+{
+	uint64_t left =
+		atomic_load_explicit(&db->space_left, memory_order_relaxed);
+
+	if (left < bytes)
+		return false;
+	atomic_fetch_sub_explicit(&db->space_left, bytes, memory_order_relaxed);
+	return true;
+}
+
+static int
+admit_space(struct keyfs_store *db, uint64_t bytes)
+{
+	uint64_t beyond;
+
+	if (take_grant(db, bytes))
+		return 0;
+	db_space_refresh(db);
+	if (take_grant(db, bytes))
+		return 0;
+	beyond = space_beyond(db);
+	/* A batch larger than a grant is admitted by itself. */
+	return beyond > bytes && beyond > GRANT_BYTES_MAX ? 0 : -ENOSPC;
+}
+
+int
+db_admit(struct keyfs_store *db, size_t bytes, unsigned flags)
+{
+	int r = pay_delay(db, flags);
+
+	if (r < 0)
+		return r;
+	if (!(flags & KEYFS_USE_RESERVE) && bytes > 0) {
+		r = admit_space(db, bytes);
+		if (r < 0)
+			return r;
+	}
+	owe(db, bytes);
+	return 0;
+}
+
+/* ---- The reserve ---- */
+
+static int
+reserve_open(struct keyfs_store *db, struct env_file **out)
+{
+	int r = env_file_open(db->dir, RESERVE_NAME, ENV_READ | ENV_WRITE, out);
+
+	if (r == -ENOENT)
+		r = env_file_open(db->dir, RESERVE_NAME,
+				  ENV_READ | ENV_WRITE | ENV_CREATE, out);
+	return r;
+}
+
+static void
+reserve_truncate(struct keyfs_store *db)
+{
+	struct env_file *file;
+
+	if (reserve_open(db, &file) < 0)
+		return;
+	mutex_lock(&db->lock);
+	db->reserve_wanted = true;
+	cond_signal(&db->keep);
+	mutex_unlock(&db->lock);
+	if (env_file_truncate(file, 0) == 0)
+		report(&db->reporter, KEYFS_LOG_WARNING,
+		       "the disk is full: the reserve was given back to it");
+	(void)env_file_sync(file);
+	env_file_close(file);
+}
+
+void
+db_reserve_release(struct keyfs_store *db)
+{
+	if (atomic_exchange_explicit(&db->reserve_held, false,
+				     memory_order_relaxed))
+		reserve_truncate(db);
+	/* Blocks of removed files are free for certain when their removal is. */
+	(void)env_dir_sync(db->dir);
+}
+
+void
+db_reserve_restore(struct keyfs_store *db)
+{
+	struct env_file *file;
+	uint64_t size;
+	int r;
+
+	if (atomic_load_explicit(&db->reserve_held, memory_order_relaxed) ||
+	    reserve_open(db, &file) < 0)
+		return;
+	r = env_file_size(file, &size);
+	/* Only out of what is free beyond the promises, which count the reserve. */
+	if (r == 0 && size < db->options.reserve_bytes)
+		r = space_beyond(db)
+			    ? env_file_allocate(file, 0,
+						db->options.reserve_bytes)
+			    : -ENOSPC;
+	if (r == 0)
+		atomic_store_explicit(&db->reserve_held, true,
+				      memory_order_relaxed);
+	else
+		(void)env_file_truncate(file, 0);
+	env_file_close(file);
+}

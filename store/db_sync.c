@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/db.h"
+
+/* One round: the logs that were in use when it began, oldest first. */
+struct round {
+	struct wal_writer **logs; /* each holds a reference */
+	size_t count;
+	uint64_t seq; /* last visible when the round began */
+};
+
+static void
+round_fini(struct round *round)
+{
+	size_t i;
+
+	for (i = 0; i < round->count; i++)
+		wal_writer_unref(round->logs[i]);
+	free(round->logs);
+}
+
+/* Takes the logs that are not known to be durable.  Under both locks, so that no
+ * switch comes between the sealed ones and the active one. */
+static int
+round_begin_locked(struct keyfs_store *db, struct round *round)
+	REQUIRES(&db->write) REQUIRES(&db->lock)
+{
+	size_t i;
+
+	*round = (struct round){ 0 };
+	round->logs = calloc(db->sealed_count + 1, sizeof(round->logs[0]));
+	if (!round->logs)
+		return -ENOMEM;
+	for (i = 0; i < db->sealed_count; i++)
+		if (db->sealed[i].log && !db->sealed[i].synced)
+			round->logs[round->count++] =
+				wal_writer_ref(db->sealed[i].log);
+	round->logs[round->count++] = wal_writer_ref(db->log);
+	round->seq = atomic_load_explicit(&db->last_seq, memory_order_relaxed);
+	return 0;
+}
+
+static int
+round_begin(struct keyfs_store *db, struct round *round)
+{
+	int r;
+
+	mutex_lock(&db->write);
+	mutex_lock(&db->lock);
+	r = round_begin_locked(db, round);
+	mutex_unlock(&db->lock);
+	mutex_unlock(&db->write);
+	return r;
+}
+
+/* Remembers that a sealed log is durable, so that no round syncs it again. */
+static void
+note_synced(struct keyfs_store *db, const struct wal_writer *log)
+{
+	size_t i;
+
+	mutex_lock(&db->lock);
+	for (i = 0; i < db->sealed_count; i++)
+		if (db->sealed[i].log == log)
+			db->sealed[i].synced = true;
+	mutex_unlock(&db->lock);
+}
+
+/* Syncs the logs of the round in their order (R4). */
+static int
+round_sync(struct keyfs_store *db, const struct round *round,
+	   uint64_t *out_position)
+{
+	uint64_t end = 0;
+	size_t i;
+	int r;
+
+	for (i = 0; i < round->count; i++) {
+		r = wal_writer_sync(round->logs[i], &end);
+		if (r < 0)
+			return db_fail(db, r, "sync of the log");
+		atomic_fetch_add_explicit(&db->counters.log_syncs, 1,
+					  memory_order_relaxed);
+		if (i + 1 < round->count)
+			note_synced(db, round->logs[i]);
+	}
+	*out_position =
+		wal_position(wal_writer_number(round->logs[i - 1]), end);
+	return 0;
+}
+
+static void
+durable_raise_locked(struct keyfs_store *db, uint64_t seq, uint64_t position)
+	REQUIRES(&db->sync.lock)
+{
+	/* Release: who sees the number knows the disk has it. */
+	if (seq > atomic_load_explicit(&db->durable_seq, memory_order_relaxed))
+		atomic_store_explicit(&db->durable_seq, seq,
+				      memory_order_release);
+	if (position >
+	    atomic_load_explicit(&db->durable_pos, memory_order_relaxed))
+		atomic_store_explicit(&db->durable_pos, position,
+				      memory_order_release);
+}
+
+void
+db_durable_raise(struct keyfs_store *db, uint64_t seq, uint64_t position)
+{
+	mutex_lock(&db->sync.lock);
+	durable_raise_locked(db, seq, position);
+	cond_broadcast(&db->sync.done);
+	mutex_unlock(&db->sync.lock);
+}
+
+/* Writes down, unsynced, what has become durable (R4).  Only a hint for recovery: that
+ * there is no room for it is no error. */
+static void
+append_mark(struct keyfs_store *db)
+{
+	struct wal_record mark = { .type = WAL_MARK };
+
+	mutex_lock(&db->write);
+	mark.durable =
+		atomic_load_explicit(&db->durable_pos, memory_order_relaxed);
+	if (db->log)
+		(void)wal_writer_append(db->log, &mark, NULL);
+	mutex_unlock(&db->write);
+}
+
+/* One round by the one syncer. */
+static int
+sync_round(struct keyfs_store *db)
+{
+	uint64_t position = 0;
+	struct round round;
+	int r = round_begin(db, &round);
+
+	if (r < 0)
+		return r;
+	r = round_sync(db, &round, &position);
+	if (r == 0) {
+		mutex_lock(&db->sync.lock);
+		durable_raise_locked(db, round.seq, position);
+		mutex_unlock(&db->sync.lock);
+		append_mark(db);
+	}
+	round_fini(&round);
+	return r;
+}
+
+int
+db_sync_to(struct keyfs_store *db, uint64_t seq)
+{
+	int r = 0;
+
+	mutex_lock(&db->sync.lock);
+	while (r == 0 && atomic_load_explicit(&db->durable_seq,
+					      memory_order_relaxed) < seq) {
+		r = atomic_load_explicit(&db->error, memory_order_acquire);
+		if (r < 0)
+			break;
+		if (db->sync.running) {
+			/* The running round may have begun before our commit; the
+			 * next one covers it. */
+			cond_wait(&db->sync.done, &db->sync.lock);
+			continue;
+		}
+		db->sync.running = true;
+		mutex_unlock(&db->sync.lock);
+		r = sync_round(db);
+		mutex_lock(&db->sync.lock);
+		db->sync.running = false;
+		cond_broadcast(&db->sync.done);
+	}
+	mutex_unlock(&db->sync.lock);
+	return r;
+}
+
+int
+keyfs_sync(struct keyfs_store *db)
+{
+	int r = db_check(db, false);
+
+	if (r < 0)
+		return r;
+	r = atomic_load_explicit(&db->error, memory_order_acquire);
+	if (r < 0)
+		return r;
+	if (db->options.read_only)
+		return 0;
+	atomic_fetch_add_explicit(&db->counters.syncs, 1, memory_order_relaxed);
+	return db_sync_to(db, atomic_load_explicit(&db->last_seq,
+						   memory_order_acquire));
+}
+
+uint64_t
+keyfs_last_seq(const struct keyfs_store *db)
+{
+	return atomic_load_explicit(&db->last_seq, memory_order_acquire);
+}
+
+uint64_t
+keyfs_durable_seq(const struct keyfs_store *db)
+{
+	return atomic_load_explicit(&db->durable_seq, memory_order_acquire);
+}

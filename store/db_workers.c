@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include <signal.h>
+
+#include "store/db.h"
+
+static int
+start(pthread_t *thread, void *(*main)(void *), struct keyfs_store *db)
+{
+	sigset_t all, old;
+	int r;
+
+	/* Signals are the program's: none is delivered to a worker. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(thread, NULL, main, db);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r)
+		return -r;
+	db->worker_count++;
+	return 0;
+}
+
+int
+db_workers_start(struct keyfs_store *db)
+{
+	unsigned i;
+	int r = db_prepare_next(db);
+
+	if (r == 0)
+		r = start(&db->keeper, db_keeper_main, db);
+	if (r == 0)
+		r = start(&db->flusher, db_flush_main, db);
+	for (i = 0; r == 0 && i < db->options.compaction_threads; i++)
+		r = start(&db->compactors[i], db_compact_main, db);
+	if (r < 0)
+		db_workers_stop(db);
+	return r;
+}
+
+void
+db_workers_stop(struct keyfs_store *db)
+{
+	unsigned i;
+
+	atomic_store_explicit(&db->cancel, true, memory_order_relaxed);
+	mutex_lock(&db->lock);
+	db->closing = true;
+	cond_broadcast(&db->work);
+	cond_broadcast(&db->keep);
+	cond_broadcast(&db->room);
+	mutex_unlock(&db->lock);
+	/* They were started in this order: as many as the count says are there. */
+	for (i = 0; i < db->worker_count; i++) {
+		if (i == 0)
+			(void)pthread_join(db->keeper, NULL);
+		else if (i == 1)
+			(void)pthread_join(db->flusher, NULL);
+		else
+			(void)pthread_join(db->compactors[i - 2], NULL);
+	}
+	db->worker_count = 0;
+}
