@@ -12,22 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/latch.h"
+
 /* Kept between transactions; what needs more takes blocks of its own. */
 #define ARENA_KEPT ((size_t)64 << 10)
 #define ARENA_ALIGN 16u
-#define LATCH_WORDS (TXN_LATCHES / 64)
-
-_Static_assert(TXN_LATCHES == 256, "stripe_of() takes the top 8 bits");
 
 struct block {
 	struct block *next;
 	size_t size, used;
 	_Alignas(ARENA_ALIGN) uint8_t bytes[];
-};
-
-/* A set of latches: one bit for each stripe. */
-struct stripes {
-	uint64_t word[LATCH_WORDS];
 };
 
 /* An array that grows; elements are plain data. */
@@ -42,7 +36,7 @@ struct txn_space {
 
 	/* Shared by writers; exclusive for one that must not lose again. */
 	pthread_rwlock_t lock;
-	pthread_mutex_t latches[TXN_LATCHES];
+	struct latch_table *latches; /* owned */
 };
 
 struct txn {
@@ -51,7 +45,7 @@ struct txn {
 	unsigned conflicts;
 	bool locked, alone, reserve;
 	int error; /* the first failure of a write */
-	struct stripes held, wanted;
+	struct latch_set held, wanted;
 	struct kv_view *view;
 	struct vec conditions; /* struct kv_condition */
 	struct vec changes;    /* struct kv_change */
@@ -209,90 +203,24 @@ key_copy(struct txn *txn, struct keyfs_slice key, struct keyfs_slice *out)
 
 /* ---- Locks and latches ---- */
 
-static unsigned
-stripe_of(uint64_t ino)
-{
-	return (unsigned)((ino * UINT64_C(0x9e3779b97f4a7c15)) >> 56);
-}
-
 static bool
-stripes_has(const struct stripes *set, unsigned stripe)
+may_wait(const struct txn *txn)
 {
-	return set->word[stripe / 64] >> (stripe % 64) & 1;
-}
-
-static void
-stripes_add(struct stripes *set, unsigned stripe)
-{
-	set->word[stripe / 64] |= UINT64_C(1) << (stripe % 64);
-}
-
-/* The first stripe of the set from `stripe` on, or TXN_LATCHES. */
-static unsigned
-stripes_next(const struct stripes *set, unsigned stripe)
-{
-	while (stripe < TXN_LATCHES) {
-		uint64_t rest = set->word[stripe / 64] >> (stripe % 64);
-
-		if (rest)
-			return stripe + (unsigned)__builtin_ctzll(rest);
-		stripe = (stripe / 64 + 1) * 64;
-	}
-	return TXN_LATCHES;
-}
-
-/* A stripe above all held ones may be waited for.  One below them may only be tried:
- * if it is busy, the transaction starts again and takes all it needs in order. */
-static int
-stripe_lock(struct txn *txn, unsigned stripe)
-{
-	pthread_mutex_t *latch = &txn->space->latches[stripe];
-	bool in_order = stripes_next(&txn->held, stripe + 1) == TXN_LATCHES;
-	bool wait = in_order && !(txn->flags & TXN_NOWAIT);
-
-	if (wait) {
-		pthread_mutex_lock(latch);
-	} else if (pthread_mutex_trylock(latch)) {
-		return txn->flags & TXN_NOWAIT ? -EAGAIN : -ECANCELED;
-	}
-	stripes_add(&txn->held, stripe);
-	return 0;
-}
-
-static int
-stripes_lock(struct txn *txn, const struct stripes *set)
-{
-	for (unsigned s = stripes_next(set, 0); s < TXN_LATCHES;
-	     s = stripes_next(set, s + 1)) {
-		int rc = stripes_has(&txn->held, s) ? 0 : stripe_lock(txn, s);
-
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
-
-static void
-stripes_unlock(struct txn *txn)
-{
-	for (unsigned s = stripes_next(&txn->held, 0); s < TXN_LATCHES;
-	     s = stripes_next(&txn->held, s + 1))
-		pthread_mutex_unlock(&txn->space->latches[s]);
-	txn->held = (struct stripes){ 0 };
+	return !(txn->flags & TXN_NOWAIT);
 }
 
 int
 txn_latch(struct txn *txn, const uint64_t *inos, size_t count)
 {
-	struct stripes set = { 0 };
+	struct latch_set set = { 0 };
 
 	if (txn->alone)
 		return 0;
 	for (size_t i = 0; i < count; i++) {
-		stripes_add(&set, stripe_of(inos[i]));
-		stripes_add(&txn->wanted, stripe_of(inos[i]));
+		latch_set_add(&set, inos[i]);
+		latch_set_add(&txn->wanted, inos[i]);
 	}
-	return stripes_lock(txn, &set);
+	return latch_lock(txn->space->latches, &txn->held, &set, may_wait(txn));
 }
 
 static int
@@ -324,7 +252,8 @@ txn_enter(struct txn *txn)
 	if (rc || txn->alone)
 		return rc;
 	/* What the last attempt needed is taken before the view is opened. */
-	return stripes_lock(txn, &txn->wanted);
+	return latch_lock(txn->space->latches, &txn->held, &txn->wanted,
+			  may_wait(txn));
 }
 
 /* Ends an attempt: unlocks, then forgets what it read and wrote. */
@@ -333,7 +262,7 @@ txn_leave(struct txn *txn)
 {
 	struct kv_value *values = txn->values.items;
 
-	stripes_unlock(txn);
+	latch_unlock(txn->space->latches, &txn->held);
 	if (txn->locked)
 		pthread_rwlock_unlock(&txn->space->lock);
 	txn->locked = txn->alone = false;
@@ -604,7 +533,7 @@ txn_run(struct txn_space *space, const struct txn_body *body, unsigned flags)
 	txn->space = space;
 	txn->flags = flags;
 	txn->conflicts = 0;
-	txn->wanted = (struct stripes){ 0 };
+	txn->wanted = (struct latch_set){ 0 };
 	/* Ends: alone, only writers outside this process can be in the way, and
 	 * each conflict means that one of them got on. */
 	while ((rc = txn_attempt(txn, body)) == -ECANCELED)
@@ -638,13 +567,14 @@ txn_space_new(struct kv *kv, struct txn_space **out)
 	if (!space)
 		return -ENOMEM;
 	space->kv = kv;
-	rc = space_lock_init(&space->lock);
+	rc = latch_table_new(&space->latches);
+	if (!rc)
+		rc = space_lock_init(&space->lock);
 	if (rc) {
+		latch_table_free(space->latches);
 		free(space);
 		return rc;
 	}
-	for (size_t i = 0; i < TXN_LATCHES; i++)
-		pthread_mutex_init(&space->latches[i], NULL);
 	*out = space;
 	return 0;
 }
@@ -655,7 +585,6 @@ txn_space_free(struct txn_space *space)
 	if (!space)
 		return;
 	pthread_rwlock_destroy(&space->lock);
-	for (size_t i = 0; i < TXN_LATCHES; i++)
-		pthread_mutex_destroy(&space->latches[i]);
+	latch_table_free(space->latches);
 	free(space);
 }

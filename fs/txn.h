@@ -27,7 +27,6 @@
 
 #include "fs/kv.h"
 
-#define TXN_LATCHES 256u
 #define TXN_CONFLICTS_MAX 3u
 
 struct txn;
