@@ -120,7 +120,7 @@ skiplist_init(struct skiplist *list, struct arena *arena,
 
 /* ---- The writer ---- */
 
-/* 1 with probability 3/4, 2 with 3/16, ... (xorshift, Marsaglia, 2003). */
+/* 1 with probability 1/2, 2 with 1/4, ... (xorshift, Marsaglia, 2003). */
 static unsigned
 random_height(struct skiplist *list)
 {
@@ -131,7 +131,7 @@ random_height(struct skiplist *list)
 	r ^= r >> 7;
 	r ^= r << 17;
 	list->random = r;
-	for (r >>= 20; height < SKIPLIST_HEIGHT_MAX && (r & 3) == 0; r >>= 2)
+	for (r >>= 20; height < SKIPLIST_HEIGHT_MAX && (r & 1) == 0; r >>= 1)
 		height++;
 	return height;
 }

@@ -31,8 +31,12 @@
 #include "store/key.h"
 #include "store/key_code.h"
 
-/* 4^14 = 268 million nodes before searches grow longer. */
-#define SKIPLIST_HEIGHT_MAX 14u
+/* Each level has half the nodes of the one below.  Since a link carries the code, going
+ * down costs no cache miss, only going to the right does, and there is less of that
+ * with a half than with the usual quarter: with 400,000 nodes a lookup takes two thirds
+ * of the time, for 11 bytes more a node.  2^20 = a million nodes before searches
+ * grow. */
+#define SKIPLIST_HEIGHT_MAX 20u
 
 struct skipnode;
 
