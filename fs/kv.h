@@ -52,7 +52,7 @@ struct kv_caps {
 struct kv_value {
 	struct keyfs_slice data;
 	uint64_t version;
-	void *pin;                               /* the engine's own */
+	void *pin, *owner;                       /* the engine's own */
 	void (*release)(struct kv_value *value); /* NULL: nothing to do */
 };
 

@@ -114,7 +114,8 @@ lsm_release(struct kv_value *value)
 {
 	struct keyfs_value pinned = { .data = value->data,
 				      .seq = value->version,
-				      .pin = value->pin };
+				      .pin = value->pin,
+				      .store = value->owner };
 
 	keyfs_value_release(&pinned);
 }
@@ -125,6 +126,7 @@ value_take(struct kv_value *out, const struct keyfs_value *pinned)
 	*out = (struct kv_value){ .data = pinned->data,
 				  .version = pinned->seq,
 				  .pin = pinned->pin,
+				  .owner = pinned->store,
 				  .release = lsm_release };
 }
 
