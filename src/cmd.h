@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd.h - what a command is, and what its exit status says.
+/* cmd.h - what a command is, what its exit status says, and how it reports.
  *
  * Each command is one file, cmd_NAME.c, that defines one `struct cmd`; the table
  * of them is in main.c.  One thread. */
 #ifndef SRC_CMD_H
 #define SRC_CMD_H
 
+#include <getopt.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Exit statuses; scripts test them: never renumber. */
@@ -30,12 +32,60 @@ struct cmd {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct cmd cmd_check;
+extern const struct cmd cmd_get;
 extern const struct cmd cmd_help;
+extern const struct cmd cmd_ls;
+extern const struct cmd cmd_mount;
+extern const struct cmd cmd_put;
+extern const struct cmd cmd_rm;
+extern const struct cmd cmd_stats;
+extern const struct cmd cmd_sync;
+extern const struct cmd cmd_umount;
 
 /* All commands, in the order in which help lists them; ends with NULL. */
 extern const struct cmd *const cmd_table[];
 
 /* The command of that name, or NULL after a message that names the nearest. */
 const struct cmd *cmd_find(const char *name);
+
+/* What `keyfs help NAME` prints. */
+void cmd_explain(const struct cmd *cmd);
+
+/* Runs as mount.keyfs, the helper of mount(8), with its arguments and exit
+ * statuses. */
+int cmd_mount_helper(int argc, char **argv);
+
+/* ---- For the commands ---- */
+
+/* The next option, as getopt_long(3), '?' after a message; -1 at the end: optind
+ * is then the first argument. */
+int cmd_option(const struct cmd *cmd, int argc, char **argv,
+	       const char *short_options, const struct option *long_options);
+
+/* A message about the command line, then the synopsis; returns CMD_USAGE. */
+int cmd_usage(const struct cmd *cmd, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* A message that the command failed on a path inside the store with the error
+ * `r`, why, and what to do; returns the exit status. */
+int cmd_fail(const struct cmd *cmd, const char *path, int r);
+
+/* The same where opening the store in directory `store` failed. */
+int cmd_fail_store(const struct cmd *cmd, const char *store, int r);
+
+/* path_clean() with a message; returns an exit status.  The caller frees *out. */
+int cmd_path(const struct cmd *cmd, const char *given, char **out);
+
+struct files;
+
+/* files_open() with a message; returns an exit status. */
+int cmd_open(const struct cmd *cmd, const char *store, bool read_only,
+	     struct files **out);
+
+/* files_close() with a message; returns `status`, or the failure's if that was
+ * CMD_OK. */
+int cmd_close(const struct cmd *cmd, const char *store, struct files *files,
+	      int status);
 
 #endif

@@ -22,8 +22,8 @@ help_list(void)
 	     "versions; keyfs(1) has everything.");
 }
 
-static void
-help_one(const struct cmd *cmd)
+void
+cmd_explain(const struct cmd *cmd)
 {
 	printf("Usage: keyfs %s %s\n%s.\n", cmd->name, cmd->synopsis,
 	       cmd->summary);
@@ -47,7 +47,7 @@ help_run(int argc, char **argv)
 	cmd = cmd_find(argv[1]);
 	if (cmd == NULL)
 		return CMD_USAGE;
-	help_one(cmd);
+	cmd_explain(cmd);
 	return CMD_OK;
 }
 

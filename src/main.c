@@ -2,9 +2,10 @@
 /* main.c - the program `keyfs`: finds the command and runs it. */
 #include <config.h>
 
+#include <errno.h>
 #include <fuse_lowlevel.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "src/cmd.h"
@@ -14,8 +15,8 @@
 #define NAME_MAX_COMPARED 31
 
 const struct cmd *const cmd_table[] = {
-	&cmd_help,
-	NULL,
+	&cmd_mount, &cmd_umount, &cmd_get,   &cmd_put,  &cmd_rm, &cmd_ls,
+	&cmd_sync,  &cmd_stats,  &cmd_check, &cmd_help, NULL,
 };
 
 /* The least number of insertions, removals and replacements that make `a` into
@@ -99,11 +100,22 @@ flush_answer(int status)
 	return status == CMD_OK ? CMD_FAILED : status;
 }
 
+/* `keyfs get --help` is asked as often as `keyfs help get`; of the rest of the
+ * line a "--help" may be a value to put. */
+static bool
+asks_for_help(int argc, char **argv)
+{
+	return argc == 3 &&
+	       (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct cmd *cmd;
 
+	if (strcmp(program_invocation_short_name, "mount.keyfs") == 0)
+		return cmd_mount_helper(argc, argv);
 	if (argc < 2) {
 		log_error("no command: `keyfs help` lists them");
 		return CMD_USAGE;
@@ -115,5 +127,9 @@ main(int argc, char **argv)
 	cmd = cmd_find(argv[1]);
 	if (cmd == NULL)
 		return CMD_USAGE;
+	if (asks_for_help(argc, argv)) {
+		cmd_explain(cmd);
+		return flush_answer(CMD_OK);
+	}
 	return flush_answer(cmd->run(argc - 1, argv + 1));
 }

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd.c - what the commands share: options, messages, exit statuses, opening a
+ * store; see cmd.h. */
+#include <config.h>
+
+#include "src/cmd.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/files.h"
+#include "src/log.h"
+#include "src/path.h"
+
+int
+cmd_option(const struct cmd *cmd, int argc, char **argv,
+	   const char *short_options, const struct option *long_options)
+{
+	int option;
+
+	opterr = 0; /* getopt(3) would name argv[0], the command, only */
+	option = getopt_long(argc, argv, short_options, long_options, NULL);
+	if (option != '?')
+		return option;
+	if (optopt != 0 && strchr(short_options, optopt) != NULL)
+		cmd_usage(cmd, "option -%c needs an argument", optopt);
+	else if (optopt != 0)
+		cmd_usage(cmd, "no option -%c", optopt);
+	else
+		cmd_usage(cmd, "no option %s", argv[optind - 1]);
+	return '?';
+}
+
+int
+cmd_usage(const struct cmd *cmd, const char *format, ...)
+{
+	char reason[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(reason, sizeof(reason), format, args);
+	va_end(args);
+	log_error("%s: %s\nUsage: keyfs %s %s", cmd->name, reason, cmd->name,
+		  cmd->synopsis);
+	return CMD_USAGE;
+}
+
+static int
+status_of(int r)
+{
+	switch (-r) {
+	case 0:
+		return CMD_OK;
+	case ENOENT:
+	case ENOTDIR:
+		return CMD_NOT_FOUND;
+	case EUCLEAN:
+		return CMD_DAMAGED;
+	case EPROTONOSUPPORT:
+		return CMD_NEWER;
+	case ENOSPC:
+		return CMD_FULL;
+	default:
+		return CMD_FAILED;
+	}
+}
+
+int
+cmd_fail(const struct cmd *cmd, const char *path, int r)
+{
+	const char *reason;
+
+	switch (-r) {
+	case EISDIR:
+		reason = "is a directory";
+		break;
+	case ELOOP:
+		reason = "is a symbolic link, and those are not followed; name "
+			 "what it points to";
+		break;
+	case EXDEV:
+		reason = "another filesystem is mounted there";
+		break;
+	case EINVAL:
+		reason = "is not a regular file";
+		break;
+	case EUCLEAN:
+		reason = "its data is damaged; `keyfs check` lists the damage";
+		break;
+	case ENOSPC:
+		reason = "no space left; free some on the disk, or remove "
+			 "files in the store";
+		break;
+	default:
+		reason = strerror(-r);
+	}
+	log_error("%s: %s: %s", cmd->name, path[0] == '\0' ? "/" : path,
+		  reason);
+	return status_of(r);
+}
+
+int
+cmd_fail_store(const struct cmd *cmd, const char *store, int r)
+{
+	int status = status_of(r);
+	const char *reason;
+
+	switch (-r) {
+	case ENOENT:
+		reason = "there is no store; `keyfs mount` makes one";
+		break;
+	case ENOTDIR:
+		reason = "a store is a directory, and this is none";
+		break;
+	case EBUSY:
+		reason = "another process has it open; try again when that is "
+			 "done";
+		status = CMD_BUSY;
+		break;
+	case EXDEV:
+		reason = "it is mounted, but not where this process can see "
+			 "it (another mount namespace, or detached); work "
+			 "there, or unmount it";
+		status = CMD_BUSY;
+		break;
+	case EPERM:
+		reason = "not a directory of yours that only you can write to; "
+			 "symbolic links are refused too";
+		break;
+	case ENOTEMPTY:
+		reason = "the directory holds other things and no store; name "
+			 "a new or an empty one";
+		break;
+	case EUCLEAN:
+		reason = "the store is damaged, and nothing was changed; the "
+			 "line before says where";
+		break;
+	case EPROTONOSUPPORT:
+		reason = "made by a newer version of keyfs; use that";
+		break;
+	case ENOSPC:
+		reason = "no space left on its disk";
+		break;
+	default:
+		reason = strerror(-r);
+	}
+	log_error("%s: %s: %s", cmd->name, store, reason);
+	return status;
+}
+
+int
+cmd_path(const struct cmd *cmd, const char *given, char **out)
+{
+	int r = path_clean(given, out);
+
+	if (r != -EINVAL)
+		return r < 0 ? cmd_fail(cmd, given, r) : CMD_OK;
+	log_error("%s: %s: \"..\" would lead out of the store; name the path "
+		  "from its root",
+		  cmd->name, given);
+	return CMD_FAILED;
+}
+
+int
+cmd_open(const struct cmd *cmd, const char *store, bool read_only,
+	 struct files **out)
+{
+	int r = files_open(store, read_only, out);
+
+	return r < 0 ? cmd_fail_store(cmd, store, r) : CMD_OK;
+}
+
+int
+cmd_close(const struct cmd *cmd, const char *store, struct files *files,
+	  int status)
+{
+	int r = files_close(files);
+
+	if (r == 0)
+		return status;
+	r = cmd_fail_store(cmd, store, r);
+	return status == CMD_OK ? r : status;
+}

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# cli_mount.sh - mounting and unmounting: what is reported, and when.
+. "${srcdir:-.}/tests/lib.sh"
+
+store=$tmp/store
+mnt=$tmp/mnt
+mkdir "$mnt"
+
+claim "mount returns when the mount answers, and makes the store"
+expect 0 "" keyfs mount "$store" "$mnt"
+echo 1 >"$mnt/a" || fail "the mount does not answer"
+[[ $(findmnt -n -o FSTYPE,SOURCE -M "$mnt") == "fuse.keyfs $store" ]] ||
+	fail "$(findmnt -n -o FSTYPE,SOURCE -M "$mnt")"
+
+claim "a store can be mounted once, and a mountpoint used once"
+mkdir "$tmp/mnt2"
+expect_error 4 "keyfs: mount: $store: it is mounted already, on $mnt" \
+	keyfs mount "$store" "$tmp/mnt2"
+expect_error 4 "*: $store is mounted there already" \
+	keyfs mount "$tmp/store2" "$mnt"
+
+claim "umount refuses while the mount is in use"
+(cd "$mnt" && expect_error 4 "*: in use; *" keyfs umount "$mnt"
+	exit "$failures") || fail "see above"
+
+claim "umount returns when the store is closed"
+expect 0 "" keyfs umount "$mnt"
+expect 0 "1" keyfs get "$store" a
+expect_error 3 "*: no store is mounted there" keyfs umount "$mnt"
+
+claim "what was written is there at the next mount"
+expect 0 "" keyfs mount "$store" "$mnt"
+expect 0 "1" cat "$mnt/a"
+
+claim "a killed daemon's mountpoint is named, cleared, and its data is there"
+echo 2 >"$mnt/b"
+kill -KILL "$(sed -n 's/.*pid \([0-9]*\),.*/\1/p' "$store/LOCK")"
+for _ in {1..50}; do
+	stat "$mnt" >/dev/null 2>&1 || break
+	sleep 0.1
+done
+expect_error 1 "*: a daemon died here; run \`keyfs umount $mnt\` first" \
+	keyfs mount "$store" "$mnt"
+expect 0 "" keyfs umount "$mnt"
+expect 0 "2" keyfs get "$store" b
+
+claim "a read-only mount changes nothing"
+expect 0 "" keyfs mount -o ro "$store" "$mnt"
+expect 0 "2" cat "$mnt/b"
+! echo 3 2>/dev/null >"$mnt/b" || fail "it was written"
+expect 0 "" keyfs umount "$mnt"
+expect_error 3 "*: there is no store*" keyfs mount -o ro "$tmp/none" "$mnt"
+
+claim "the foreground daemon ends at TERM with the store closed"
+"$KEYFS" mount -f "$store" "$mnt" &
+for _ in {1..100}; do
+	mountpoint -q "$mnt" && break
+	sleep 0.1
+done
+echo 4 >"$mnt/c"
+kill -TERM $!
+wait $!
+status=$?
+[[ $status -eq 0 ]] || fail "status $status"
+expect 0 "4" keyfs get "$store" c
+
+claim "what cannot be mounted is refused with the reason"
+expect_error 3 "*: no such directory; make it first" \
+	keyfs mount "$store" "$tmp/nodir"
+mkdir "$tmp/full" "$tmp/other"
+echo >"$tmp/full/file"
+expect_error 1 "*: not empty, *" keyfs mount "$store" "$tmp/full"
+expect 0 "" keyfs mount -o nonempty "$store" "$tmp/full"
+expect 0 "" keyfs umount "$tmp/full"
+expect_error 1 "*: the directory holds other things*" \
+	keyfs mount "$tmp/full" "$mnt"
+expect_error 1 "*: store and mountpoint must not lie in one another" \
+	keyfs mount "$tmp" "$mnt"
+
+claim "a wrong option is named with what it needs"
+expect_error 2 '*: no option "colour"*' keyfs mount -o colour "$store" "$mnt"
+expect_error 2 '*: option memory is "lots"; it needs a size*' \
+	keyfs mount -o memory=lots "$store" "$mnt"
+expect_error 2 '*: option debug takes no value*' \
+	keyfs mount -o debug=1 "$store" "$mnt"
+expect_error 2 '*: option memory needs a size*' \
+	keyfs mount -o rw,memory "$store" "$mnt"
+expect_error 1 "*memory_bytes is 1024; it must be from 1048576 *" \
+	keyfs mount -o memory=1K "$store" "$mnt"
+expect_error 2 "*: needs a store and a mountpoint*" keyfs mount "$store"
+expect_error 2 "*: no option -x*" keyfs mount -x "$store" "$mnt"
+
+claim "the helper of mount(8) takes its command line"
+ln -s "$KEYFS" "$tmp/mount.keyfs"
+expect 0 "" "$tmp/mount.keyfs" "$store" "$mnt" \
+	-o rw,noatime,nofail,x-systemd.automount,memory=8M
+expect 0 "4" cat "$mnt/c"
+grep -q "^$store $mnt fuse.keyfs .*noatime" /proc/self/mounts ||
+	fail "$(grep "$mnt" /proc/self/mounts)"
+expect 0 "" keyfs umount "$mnt"
+expect_error 32 "*" "$tmp/mount.keyfs" "$store" "$tmp/nodir" -o rw
+expect_error 1 "*" "$tmp/mount.keyfs" "$store"
+
+claim "a misspelt command names the nearest"
+expect_error 2 '*did you mean "mount"?*' keyfs mont
+expect_error 2 "*no command*" keyfs
+finish
