@@ -21,6 +21,7 @@ static struct kv *kv;
 static struct tree *tree;
 static struct tree_attr attr;
 
+/* The same claims over both engines. */
 static void
 setup_mem(void)
 {
@@ -29,11 +30,26 @@ setup_mem(void)
 }
 
 static void
-teardown(void)
+teardown_mem(void)
 {
 	kit_check(tree);
 	kit_close(tree);
 	ck_assert_int_eq(kv_close(kv), 0);
+}
+
+static void
+setup_lsm(void)
+{
+	kv = kit_lsm();
+	tree = kit_open(kv);
+}
+
+static void
+teardown_lsm(void)
+{
+	kit_check(tree);
+	kit_close(tree);
+	kit_lsm_close(kv);
 }
 
 static void
@@ -325,7 +341,7 @@ START_TEST(a_write_moves_mtime_and_ctime_only)
 END_TEST
 
 static TCase *
-contents_case(const char *name, SFun setup)
+contents_case(const char *name, SFun setup, SFun teardown)
 {
 	TCase *tcase = tcase_create(name);
 
@@ -349,6 +365,9 @@ main(void)
 {
 	Suite *suite = suite_create("tree_data");
 
-	suite_add_tcase(suite, contents_case("contents", setup_mem));
+	suite_add_tcase(suite,
+			contents_case("contents", setup_mem, teardown_mem));
+	suite_add_tcase(suite, contents_case("contents, lsm", setup_lsm,
+					     teardown_lsm));
 	return suite_main(suite);
 }

@@ -10,8 +10,34 @@
 #include <sys/stat.h>
 
 #include "tests/suite.h"
+#include "tests/tmpdir.h"
 
 const struct tree_caller kit_user = { .uid = 1000, .gid = 1000 };
+
+static char *lsm_dir;
+
+struct kv *
+kit_lsm(void)
+{
+	struct keyfs_options options = { .size = sizeof(options),
+					 .create = true,
+					 .memory_bytes = 8u << 20,
+					 .memtable_bytes = 256u << 10,
+					 .table_bytes = 64u << 10,
+					 .reserve_bytes = 1u << 20 };
+	struct kv *kv;
+
+	lsm_dir = tmpdir_new();
+	ck_assert_int_eq(kv_open(lsm_dir, &options, &kv), 0);
+	return kv;
+}
+
+void
+kit_lsm_close(struct kv *kv)
+{
+	ck_assert_int_eq(kv_close(kv), 0);
+	tmpdir_free(lsm_dir);
+}
 
 static int
 count_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
@@ -105,16 +131,22 @@ kit_write(struct tree *tree, uint64_t ino, uint64_t offset, const char *text)
 			 0);
 }
 
+/* In pieces, as the kernel sends them. */
 void
 kit_fill(struct tree *tree, uint64_t ino, uint64_t offset, size_t len, char c)
 {
-	char *bytes = malloc(len);
+	static char bytes[1 << 20];
 
-	memset(bytes, c, len);
-	ck_assert_int_eq(tree_write(tree, &kit_user, ino, offset,
-				    keyfs_bytes(bytes, len)),
-			 0);
-	free(bytes);
+	memset(bytes, c, sizeof(bytes));
+	while (len > 0) {
+		size_t n = len < sizeof(bytes) ? len : sizeof(bytes);
+
+		ck_assert_int_eq(tree_write(tree, &kit_user, ino, offset,
+					    keyfs_bytes(bytes, n)),
+				 0);
+		offset += n;
+		len -= n;
+	}
 }
 
 static void

@@ -9,6 +9,10 @@
 
 extern const struct tree_caller kit_user; /* 1000:1000, may wait */
 
+/* The embedded engine in a new directory, with so little memory that it flushes and
+ * compacts; and its end.  One at a time. */
+struct kv *kit_lsm(void);
+void kit_lsm_close(struct kv *kv);
 /* Number of live keys. */
 size_t kit_count(struct kv *kv);
 

@@ -52,6 +52,15 @@ START_TEST(the_tree_does_what_the_model_does)
 }
 END_TEST
 
+START_TEST(so_it_does_over_the_embedded_engine)
+{
+	struct kv *kv = kit_lsm();
+
+	run(kv, suite_seed(), 1000, true);
+	kit_lsm_close(kv);
+}
+END_TEST
+
 START_TEST(ten_conflicts_before_each_commit_change_nothing)
 {
 	struct kv *kv = kv_mem_new();
@@ -70,6 +79,7 @@ main(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, the_tree_does_what_the_model_does, 0, 2);
+	tcase_add_test(tcase, so_it_does_over_the_embedded_engine);
 	tcase_add_test(tcase, ten_conflicts_before_each_commit_change_nothing);
 	suite_add_tcase(suite, tcase);
 	return suite_main(suite);

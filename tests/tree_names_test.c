@@ -23,6 +23,7 @@ static struct tree_attr attr;
 static uint64_t out_ino;
 static bool out_gone;
 
+/* The same claims over both engines. */
 static void
 setup_mem(void)
 {
@@ -31,11 +32,26 @@ setup_mem(void)
 }
 
 static void
-teardown(void)
+teardown_mem(void)
 {
 	kit_check(tree);
 	kit_close(tree);
 	ck_assert_int_eq(kv_close(kv), 0);
+}
+
+static void
+setup_lsm(void)
+{
+	kv = kit_lsm();
+	tree = kit_open(kv);
+}
+
+static void
+teardown_lsm(void)
+{
+	kit_check(tree);
+	kit_close(tree);
+	kit_lsm_close(kv);
 }
 
 static void
@@ -568,7 +584,7 @@ START_TEST(exchange_swaps_a_file_and_a_directory)
 END_TEST
 
 static TCase *
-names_case(const char *name, SFun setup)
+names_case(const char *name, SFun setup, SFun teardown)
 {
 	TCase *tcase = tcase_create(name);
 
@@ -601,7 +617,7 @@ names_case(const char *name, SFun setup)
 }
 
 static TCase *
-rename_case(const char *name, SFun setup)
+rename_case(const char *name, SFun setup, SFun teardown)
 {
 	TCase *tcase = tcase_create(name);
 
@@ -621,7 +637,11 @@ main(void)
 {
 	Suite *suite = suite_create("tree_names");
 
-	suite_add_tcase(suite, names_case("names", setup_mem));
-	suite_add_tcase(suite, rename_case("rename", setup_mem));
+	suite_add_tcase(suite, names_case("names", setup_mem, teardown_mem));
+	suite_add_tcase(suite,
+			names_case("names, lsm", setup_lsm, teardown_lsm));
+	suite_add_tcase(suite, rename_case("rename", setup_mem, teardown_mem));
+	suite_add_tcase(suite,
+			rename_case("rename, lsm", setup_lsm, teardown_lsm));
 	return suite_main(suite);
 }
