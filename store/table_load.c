@@ -150,8 +150,9 @@ table_guide_load(const struct table_file *file, bool nowait,
 bool
 table_guide_repin(struct table *table, struct cache_ref *out)
 {
+	/* Acquire: pairs with the release in table_guide_pin(). */
 	return cache_repin(atomic_load_explicit(&table->guide_handle,
-						memory_order_relaxed),
+						memory_order_acquire),
 			   table->file.number, table->file.footer.index_offset,
 			   out);
 }
@@ -177,9 +178,10 @@ table_guide_pin(struct table *table, bool nowait, struct cache_ref *out)
 		     guide, bytes, table_guide_free, out);
 	if (!out->handle)
 		return -ENOMEM;
-	/* A stale handle costs a load and nothing else, so no order is due. */
+	/* A stale handle costs a load and nothing else.  Release: whoever follows it
+	 * without a lock finds the handle's memory made. */
 	atomic_store_explicit(&table->guide_handle, out->handle,
-			      memory_order_relaxed);
+			      memory_order_release);
 	return 0;
 }
 
