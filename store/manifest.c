@@ -152,6 +152,15 @@ write_mark(struct manifest *m)
 	(void)env_file_write(m->file, m->end, mark, sizeof(mark));
 }
 
+/* What is on disk is unknown from here on.  Not -ENOSPC: that says that nothing was
+ * written. */
+static int
+poison(struct manifest *m, int error)
+{
+	m->error = error == -ENOSPC ? -EIO : error;
+	return m->error;
+}
+
 int
 manifest_append(struct manifest *manifest, const struct version_edit *edit)
 {
@@ -173,10 +182,8 @@ manifest_append(struct manifest *manifest, const struct version_edit *edit)
 	free(record);
 	if (!r)
 		r = env_file_sync(manifest->file);
-	if (r) {
-		manifest->error = r;
-		return r;
-	}
+	if (r)
+		return poison(manifest, r);
 	manifest->end += bytes;
 	write_mark(manifest);
 	return 0;
@@ -328,11 +335,10 @@ manifest_renew(struct manifest *manifest, uint64_t number,
 		manifest_close(m);
 		return 0;
 	}
-	if (touched) {
-		manifest->error = r;
-		manifest_close(m);
-	} else {
+	if (!touched) {
 		remove_file(m);
+		return r;
 	}
-	return r;
+	manifest_close(m);
+	return poison(manifest, r);
 }

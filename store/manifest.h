@@ -69,7 +69,8 @@ void manifest_close(struct manifest *manifest);
 /* Appends an edit and makes it durable; an empty one is not written.  Room is made first, so a full disk gives
  * -ENOSPC (and a lack of memory -ENOMEM) with nothing written, and a later call may
  * succeed.  After a failed write or sync what is on disk is unknown: the manifest is
- * poisoned, manifest_error() tells, and each later call returns that error. */
+ * poisoned, manifest_error() tells, and each later call returns that error, which is
+ * never -ENOSPC. */
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
 
 /* 0, or the error that poisoned it. */

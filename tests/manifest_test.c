@@ -266,8 +266,9 @@ END_TEST
 
 START_TEST(a_poisoned_manifest_keeps_its_error)
 {
+	/* A sync that found no room must not be taken for a full disk. */
 	struct fault_rule rule = { .calls = FAULT_ON(FAULT_SYNC),
-				   .error = -EIO };
+				   .error = _i ? -ENOSPC : -EIO };
 	struct manifest *m;
 
 	make_states();
@@ -435,7 +436,7 @@ main(void)
 	tcase_add_test(tcase, current_is_the_line_drawn);
 	tcase_add_test(tcase, every_crash_leaves_the_acknowledged_state);
 	tcase_add_test(tcase, after_a_failure_nothing_more_is_appended);
-	tcase_add_test(tcase, a_poisoned_manifest_keeps_its_error);
+	tcase_add_loop_test(tcase, a_poisoned_manifest_keeps_its_error, 0, 2);
 	tcase_add_test(tcase, a_full_disk_is_no_failure);
 	tcase_add_loop_test(tcase, a_flipped_bit_is_never_believed, 0, 2);
 	tcase_add_test(tcase, a_cut_last_record_is_dropped_with_one_line);
