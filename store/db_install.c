@@ -29,8 +29,9 @@ remove_logs(struct keyfs_store *db, const struct version *from,
 	}
 }
 
-/* Starts a new manifest when the old one has grown (R8). */
-static int
+/* Starts a new manifest when the old one has grown (R8).  If it cannot, the old one
+ * goes on, or is poisoned: what was appended to it stands in both cases. */
+static void
 renew_manifest(struct keyfs_store *db, const struct version *version)
 	REQUIRES(&db->manifest_lock)
 {
@@ -39,15 +40,14 @@ renew_manifest(struct keyfs_store *db, const struct version *version)
 	int r;
 
 	if (manifest_bytes(db->manifest) < MANIFEST_BYTES_MAX)
-		return 0;
+		return;
 	r = db_new_number(db, &number);
 	if (r == 0)
 		r = manifest_renew(db->manifest, number, version);
 	if (r < 0)
-		return r == -ENOSPC ? 0 : r;
+		return;
 	manifest_file_name(old, name);
 	(void)env_unlink(db->dir, name);
-	return 0;
 }
 
 /* Lets go of the oldest sealed memtables; readers may still hold them. */
@@ -129,7 +129,7 @@ install_locked(struct keyfs_store *db, struct version_edit *edit,
 			db_durable_raise(db, version->last_seq,
 					 wal_position(edit->log_floor, 0));
 		remove_logs(db, base, version);
-		r = renew_manifest(db, version);
+		renew_manifest(db, version);
 	} else {
 		free(view);
 	}
@@ -142,12 +142,15 @@ int
 db_install(struct keyfs_store *db, struct version_edit *edit,
 	   size_t sealed_gone)
 {
-	int r;
+	int r, poisoned;
 
 	mutex_lock(&db->manifest_lock);
 	r = install_locked(db, edit, sealed_gone);
+	poisoned = manifest_error(db->manifest);
 	mutex_unlock(&db->manifest_lock);
-	if (r < 0 && r != -ENOSPC && r != -ENOMEM)
+	if (poisoned)
+		(void)db_fail(db, poisoned, "writing the manifest");
+	else if (r < 0 && r != -ENOSPC && r != -ENOMEM)
 		r = db_fail(db, r, "writing the manifest");
 	return r;
 }
