@@ -34,11 +34,12 @@ reply_probe(fuse_req_t req)
 	fuse_reply_entry(req, &e);
 }
 
+/* Acquire: the name was written before. */
 static bool
 is_probe(const struct ops *ops, fuse_ino_t parent, const char *name)
 {
 	return parent == TREE_ROOT &&
-	       atomic_load_explicit(&ops->probing, memory_order_relaxed) &&
+	       atomic_load_explicit(&ops->probing, memory_order_acquire) &&
 	       strcmp(name, ops->probe_name) == 0;
 }
 
