@@ -151,6 +151,9 @@ run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 		set_aside_locked(db, &kept);
 		free(kept.inputs);
 	}
+	/* The pick may have been the last to hold its inputs. */
+	if (table_set_has_gone(&db->tables))
+		cond_signal(&db->keep);
 	cond_broadcast(&db->work);
 	cond_broadcast(&db->room);
 	return r;
@@ -250,6 +253,9 @@ is_idle_locked(struct keyfs_store *db) REQUIRES(&db->lock)
 	size_t i;
 
 	if (db->flushing || db->compacting)
+		return false;
+	/* Who waits for the work waits for the room that it makes. */
+	if (table_set_has_gone(&db->tables))
 		return false;
 	for (i = 0; i < db->sealed_count; i++)
 		if (db->sealed[i].log)

@@ -180,6 +180,9 @@ flush_round_locked(struct keyfs_store *db) REQUIRES(&db->lock)
 	db->flushing = false;
 	if (r == 0 && db->sealed_count == 0)
 		db->flush_wanted = false;
+	/* It may have been the last to hold what a compaction dropped. */
+	if (table_set_has_gone(&db->tables))
+		cond_signal(&db->keep);
 	cond_broadcast(&db->room);
 	if (r < 0 && !db->closing)
 		(void)cond_wait_ms(&db->work, &db->lock, RETRY_MS);

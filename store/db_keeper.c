@@ -226,6 +226,8 @@ db_keeper_main(void *arg)
 		mutex_unlock(&db->lock);
 		do_chores(db, &chores);
 		mutex_lock(&db->lock);
+		if (chores.sweep)
+			cond_broadcast(&db->room);
 		retry = db->next_error < 0 || chores.restore;
 	}
 	mutex_unlock(&db->lock);

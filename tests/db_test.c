@@ -652,6 +652,38 @@ START_TEST(short_sessions_leave_no_pile_of_files)
 }
 END_TEST
 
+static int
+count_table(void *arg, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len > 4 && strcmp(name + len - 4, ".sst") == 0)
+		++*(uint64_t *)arg;
+	return 0;
+}
+
+START_TEST(merged_tables_are_removed_at_once)
+{
+	uint64_t files = 0, live = 0;
+	struct keyfs_slice none = { NULL, 0 };
+	unsigned i;
+
+	/* Two tables and nothing else to do, so that nothing else wakes a thread. */
+	fill(20, "x");
+	ck_assert_int_eq(keyfs_flush(store), 0);
+	fill(20, "y");
+	ck_assert_int_eq(keyfs_flush(store), 0);
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	(void)usleep(100000);
+	ck_assert_int_eq(keyfs_compact_range(store, NULL, none, none), 0);
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	for (i = 0; i < KEYFS_LEVELS; i++)
+		live += stats().level_tables[i];
+	ck_assert_int_eq(env_dir_list(store->dir, count_table, &files), 0);
+	ck_assert_uint_eq(files, live);
+}
+END_TEST
+
 /* ---- Threads ---- */
 
 struct writer {
@@ -765,6 +797,7 @@ db_suite(void)
 	tcase_add_test(tcase, read_only_reads_and_changes_nothing);
 	tcase_add_test(tcase, a_forked_child_is_refused);
 	tcase_add_test(tcase, short_sessions_leave_no_pile_of_files);
+	tcase_add_test(tcase, merged_tables_are_removed_at_once);
 	tcase_add_test(tcase, writers_on_threads_lose_nothing);
 	tcase_add_test(tcase, properties_are_text);
 	suite_add_tcase(suite, tcase);
