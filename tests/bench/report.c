@@ -9,7 +9,7 @@
 
 #include "tests/must.h"
 
-#define ROW_WIDTH 36
+#define ROW_WIDTH 38
 #define UNIT_WIDTH 6
 #define CELL_WIDTH 22
 #define RATIO_WIDTH 8
