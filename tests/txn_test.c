@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/kv_mem.h"
 #include "tests/suite.h"
@@ -304,6 +305,8 @@ pair_step(struct txn *txn, void *arg)
 	const uint64_t *pair = arg;
 	int rc = txn_latch(txn, pair, 1);
 
+	if (!rc) /* time for another thread to take the other one */
+		nanosleep(&(struct timespec){ 0, 10000 }, NULL);
 	return rc ? rc : txn_latch(txn, pair + 1, 1);
 }
 
