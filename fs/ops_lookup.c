@@ -55,9 +55,14 @@ ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		reply_probe(req);
 		return;
 	}
-	r = tree_lookup(ops->tree, &caller, parent, keyfs_str(name), &attr);
-	/* An orphan can be looked up as "." by its number (open_by_handle_at).
-	 * One that nobody holds may vanish at any time. */
+	/* "." asks for an object by its number, a file too
+	 * (open_by_handle_at). */
+	if (strcmp(name, ".") == 0)
+		r = tree_getattr(ops->tree, &caller, parent, &attr);
+	else
+		r = tree_lookup(ops->tree, &caller, parent, keyfs_str(name),
+				&attr);
+	/* An orphan that nobody holds may vanish at any time. */
 	if (r == 0 && attr.nlink == 0 &&
 	    !handle_table_in_use(ops->handles, attr.ino))
 		r = -ENOENT;

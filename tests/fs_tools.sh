@@ -66,8 +66,8 @@ tar -C "$mnt/tar" -xf "$mnt/t.tar" || fail "tar -x"
 diff -r --no-dereference "$ref/cp" "$mnt/tar/cp" || fail "tar"
 cp --sparse=always "$mnt/t.tar" "$mnt/sparse.tar"
 cmp "$mnt/t.tar" "$mnt/sparse.tar" || fail "sparse"
-mv "$mnt/sparse.tar" "$tmp/moved" && mv "$tmp/moved" "$mnt/moved" ||
-	fail "mv"
+mv "$mnt/sparse.tar" "$tmp/moved" || fail "mv from the mount"
+mv "$tmp/moved" "$mnt/moved" || fail "mv to the mount"
 cmp "$mnt/t.tar" "$mnt/moved" || fail "moved"
 
 claim "writing in place, truncating, appending and holes"

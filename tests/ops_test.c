@@ -375,6 +375,53 @@ START_TEST(what_is_not_there_yet_is_refused_so_that_programs_fall_back)
 }
 END_TEST
 
+/* As an NFS server does: a file that nobody has looked up, and a directory,
+ * whose path to the root is then asked for. */
+START_TEST(an_object_is_found_by_its_number_alone)
+{
+	struct mounted_options options = { .prepare = make_before_mounting };
+	union {
+		struct file_handle head;
+		char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} handle = { .head = { .handle_bytes = MAX_HANDLE_SZ } };
+	int mount_id, mount_fd, fd, files = 0, dirs = 0;
+	uint32_t *number = (uint32_t *)handle.head.f_handle;
+	char text[16] = "", path[4096], link[64];
+	struct stat st;
+
+	start(&options);
+	mount_fd = open(mounted_dir(), O_RDONLY);
+	ck_assert_int_eq(name_to_handle_at(AT_FDCWD, mounted_dir(),
+					   &handle.head, &mount_id, 0),
+			 0);
+	ck_assert_uint_eq(number[1], TREE_ROOT);
+	for (number[1] = 2; number[1] < 5000; number[1]++) {
+		fd = open_by_handle_at(mount_fd, &handle.head, O_RDONLY);
+		if (fd < 0) {
+			ck_assert_int_eq(errno, ESTALE);
+			continue;
+		}
+		fstat(fd, &st);
+		ck_assert_uint_eq(st.st_ino, number[1]);
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		memset(path, 0, sizeof(path));
+		if (S_ISDIR(st.st_mode) &&
+		    readlink(link, path, sizeof(path) - 1) > 0 &&
+		    strcmp(path, mounted_path("d")) == 0)
+			dirs++;
+		else if (S_ISREG(st.st_mode) &&
+			 read(fd, text, sizeof(text)) == 8 &&
+			 strcmp(text, "contents") == 0)
+			files++;
+		close(fd);
+	}
+	ck_assert_int_eq(files, 1);
+	ck_assert_int_eq(dirs, 1);
+	close(mount_fd);
+	stop();
+}
+END_TEST
+
 START_TEST(statfs_has_room_and_a_name_limit)
 {
 	struct statvfs st;
@@ -477,6 +524,7 @@ main(void)
 	tcase_add_test(
 		tcase,
 		what_is_not_there_yet_is_refused_so_that_programs_fall_back);
+	tcase_add_test(tcase, an_object_is_found_by_its_number_alone);
 	tcase_add_test(tcase, statfs_has_room_and_a_name_limit);
 	tcase_add_loop_test(tcase, threads_in_one_directory_do_no_harm, 0, 4);
 	suite_add_tcase(suite, tcase);
