@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* Blocks double from the first size to the last, so that a small memtable stays small
- * and a large one takes few.  The last size is that of a huge page: a search in a
- * large memtable misses the processor's page cache at nearly every step without. */
+/* Blocks double from the first size to the last, so that a small memtable stays
+ * small and a large one takes few.  The last size is that of a huge page: a
+ * search in a large memtable misses the processor's page cache at nearly every
+ * step without. */
 enum {
 	BLOCK_FIRST_BYTES = 4 << 10,
 	BLOCK_LAST_BYTES = 2 << 20,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* arena.h - memory that is taken piece by piece and freed as a whole.
  *
- * A piece never moves.  Reserving may fail, taking from what is reserved cannot: so
- * whoever must not fail halfway reserves first.  One thread takes; other threads may
- * read the pieces once they are published to them. */
+ * A piece never moves.  Reserving may fail, taking from what is reserved
+ * cannot: so whoever must not fail halfway reserves first.  One thread takes;
+ * other threads may read the pieces once they are published to them. */
 #ifndef STORE_ARENA_H
 #define STORE_ARENA_H
 
@@ -26,8 +26,8 @@ struct arena {
 void arena_init(struct arena *arena);
 void arena_fini(struct arena *arena);
 
-/* Makes sure that the next `bytes` can be taken, in pieces whose lengths are rounded
- * up to ARENA_ALIGN.  -ENOMEM: nothing changed. */
+/* Makes sure that the next `bytes` can be taken, in pieces whose lengths are
+ * rounded up to ARENA_ALIGN.  -ENOMEM: nothing changed. */
 int arena_reserve(struct arena *arena, size_t bytes);
 
 /* Takes a piece, aligned to ARENA_ALIGN.  Requires: reserved. */

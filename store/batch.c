@@ -286,7 +286,8 @@ batch_reader_init(struct batch_reader *reader, struct keyfs_slice payload,
 	reader->left = count;
 }
 
-/* Reads a length and so many bytes; NULL if they are cut off or out of limits. */
+/* Reads a length and so many bytes; NULL if they are cut off or out of limits.
+ */
 static const uint8_t *
 get_bytes(const uint8_t *at, const uint8_t *end, uint32_t min, uint32_t max,
 	  struct keyfs_slice *out)

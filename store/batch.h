@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* batch.h - an atomic group of changes, encoded as the log's payload holds them,
- * so that a commit is one copy into the log:
+/* batch.h - an atomic group of changes, encoded as the log's payload holds
+ * them, so that a commit is one copy into the log:
  *
  *	change  := kind u8, family varint, key length varint, key,
  *	           and of a put: value length varint, value
  *	payload := change*
  *
  * The number of changes stands in the log record's header, not in the payload.
- * The kind is one of enum entry_kind; the family is 0, the default one.  Varints
- * are those of coding.h: 7 bits a byte, least first.
+ * The kind is one of enum entry_kind; the family is 0, the default one.
+ * Varints are those of coding.h: 7 bits a byte, least first.
  *
  *	put a = xy, delete b:   01 00 01 'a' 02 'x' 'y'   02 00 01 'b'
  *
- * Conditions are kept apart: they are never logged.  The first error stays inside.
- * One thread at a time. */
+ * Conditions are kept apart: they are never logged.  The first error stays
+ * inside.  One thread at a time. */
 #ifndef STORE_BATCH_H
 #define STORE_BATCH_H
 
@@ -24,8 +24,8 @@
 #include "store/buf.h"
 #include "store/key.h"
 
-/* A payload's length fits the 32 bits that the log gives it; what a commit may take
- * is much less (store.h, -E2BIG). */
+/* A payload's length fits the 32 bits that the log gives it; what a commit may
+ * take is much less (store.h, -E2BIG). */
 #define BATCH_PAYLOAD_MAX (UINT32_C(1) << 31)
 
 /* One change of the largest key and value, with kind, family and lengths. */
@@ -55,8 +55,8 @@ void batch_fini(struct keyfs_batch *batch);
  * -E2BIG (above BATCH_PAYLOAD_MAX) or -ENOMEM. */
 int batch_error(const struct keyfs_batch *batch);
 
-/* The encoded changes and their number; valid until the batch changes.  The length
- * is an upper bound for what memtable_reserve() wants. */
+/* The encoded changes and their number; valid until the batch changes.  The
+ * length is an upper bound for what memtable_reserve() wants. */
 struct keyfs_slice batch_payload(const struct keyfs_batch *batch);
 uint32_t batch_count(const struct keyfs_batch *batch);
 
@@ -81,10 +81,10 @@ struct batch_reader {
 void batch_reader_init(struct batch_reader *reader, struct keyfs_slice payload,
 		       uint32_t count);
 
-/* Gives the next change in *out, seq 0, slices into the payload.  -ENOENT: all were
- * given and the payload ends there.  -EUCLEAN: a malformed byte, an unknown kind or
- * family, a key or value out of its limits, fewer or more changes than `count`; the
- * caller, who knows the file, reports it. */
+/* Gives the next change in *out, seq 0, slices into the payload.  -ENOENT: all
+ * were given and the payload ends there.  -EUCLEAN: a malformed byte, an
+ * unknown kind or family, a key or value out of its limits, fewer or more
+ * changes than `count`; the caller, who knows the file, reports it. */
 int batch_reader_next(struct batch_reader *reader, struct entry *out);
 
 #endif

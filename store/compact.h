@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* compact.h - choosing tables to merge, merging them, writing the result; flush too.
+/* compact.h - choosing tables to merge, merging them, writing the result; flush
+ * too.
  *
- * No knowledge of locks, threads or the manifest: compact_pick() is a function of a
- * version, compact_run() turns one sorted iterator into tables.  Whoever calls them
- * installs the result.
+ * No knowledge of locks, threads or the manifest: compact_pick() is a function
+ * of a version, compact_run() turns one sorted iterator into tables.  Whoever
+ * calls them installs the result.
  *
- * What a merge does, at output level 5, with live snapshots at 4 and 9, and the last
- * visible sequence number 20:
+ * What a merge does, at output level 5, with live snapshots at 4 and 9, and the
+ * last visible sequence number 20:
  *
  *	level 4   a:18 put        b:3 delete    c:19 delete    d:8 delete
  *	level 5   a:12 put        b:1 put       c:7 put        d:6 put   d:2 put
@@ -15,17 +16,18 @@
  *	output    a:18            b:3 delete    c:19 delete    d:8 delete   d:2
  *	                                        c:7
  *
- * A version stays if somebody can see it: the newest one not above a snapshot, for
- * each live snapshot and for the last visible number (which is the last snapshot:
- * whoever reads now).
- *	a:12 is hidden by a:18 from those at 20, and those at 9 or 4 never saw it:
- *	dropped.  b:1 is hidden by b:3 from everybody.  c:7 is what 9 sees.  d:6 is
- *	between snapshots: dropped.
+ * A version stays if somebody can see it: the newest one not above a snapshot,
+ * for each live snapshot and for the last visible number (which is the last
+ * snapshot: whoever reads now).
+ *	a:12 is hidden by a:18 from those at 20, and those at 9 or 4 never
+ *	saw it: dropped.  b:1 is hidden by b:3 from everybody.  c:7 is what 9
+ *	sees.  d:6 is between snapshots: dropped.
  * A tombstone hides older versions; it may go when there are none left to hide:
- *	1. no deeper level can hold the key: b:3 stays, as level 6 may hold b, and
- *	2. it is not above the oldest snapshot, so that every older version in this
- *	   merge goes with it: c:19 stays, or c:7 would rise again for readers at 20;
- *	   d:8 stays, or readers at 9 would see d:2.
+ *	1. no deeper level can hold the key: b:3 stays, as level 6 may hold b,
+ *	   and
+ *	2. it is not above the oldest snapshot, so that every older version in
+ *	   this merge goes with it: c:19 stays, or c:7 would rise again for
+ *	   readers at 20; d:8 stays, or readers at 9 would see d:2.
  *	If there were no snapshots: d:8, d:6 and d:2 would all go.
  * Newer levels are of no concern: they hold newer versions only. */
 #ifndef STORE_COMPACT_H
@@ -38,20 +40,20 @@
 
 /* ---- Choosing ---- */
 
-/* How large each level ought to be.  The last level is as large as it is; each level
- * above it should be level_ratio times smaller, up to the first whose target is not
- * above level_bytes: the base level, into which level 0 is merged.  Levels between 0
- * and the base level are empty ("Dynamic leveling", RocksDB wiki, "Leveled
- * Compaction"): so the levels above the last hold about a tenth of the store,
- * whatever its size, and a small store has one level.  With ratio 10, level_bytes 64
- * MiB, and 3 GiB in level 6:
+/* How large each level ought to be.  The last level is as large as it is; each
+ * level above it should be level_ratio times smaller, up to the first whose
+ * target is not above level_bytes: the base level, into which level 0 is
+ * merged.  Levels between 0 and the base level are empty ("Dynamic leveling",
+ * RocksDB wiki, "Leveled Compaction"): so the levels above the last hold about
+ * a tenth of the store, whatever its size, and a small store has one level.
+ * With ratio 10, level_bytes 64 MiB, and 3 GiB in level 6:
  *
  *	level 6   3 GiB       as it is
  *	level 5   307 MiB     a tenth, and above 64 MiB, so
  *	level 4   64 MiB      the base level: a tenth would be 31 MiB
  *
- * A level that the store has outgrown downwards, after much was deleted, gets target
- * 0 and is emptied. */
+ * A level that the store has outgrown downwards, after much was deleted, gets
+ * target 0 and is emptied. */
 struct compact_targets {
 	unsigned base_level;
 	uint64_t bytes[KEYFS_LEVELS]; /* 0: it should be empty */
@@ -61,9 +63,9 @@ void compact_targets(const struct version *version,
 		     const struct keyfs_options *options,
 		     struct compact_targets *out);
 
-/* How urgent a compaction out of a level is: due from 1.0 on.  Of level 0, how many of
- * its tables lie above each other (or a quarter of them all, if that is more) over
- * level0_tables; of the others, bytes over target. */
+/* How urgent a compaction out of a level is: due from 1.0 on.  Of level 0, how
+ * many of its tables lie above each other (or a quarter of them all, if that is
+ * more) over level0_tables; of the others, bytes over target. */
 double compact_level0_score(const struct version *version,
 			    const struct keyfs_options *options);
 /* Requires: the store's lock. */
@@ -91,30 +93,32 @@ struct compact_pick {
 /* Chooses the most urgent compaction whose tables are all free, and marks them
  * being_compacted:
  *
- *	level 0, when level0_tables lie above each other (or four times as many in
- *	all): the oldest table and all that overlap it, merged into the base level;
- *	a level above its target: the table that overlaps least of the next level,
- *	for its size;
- *	a table that is more than half tombstones, from a number on, down a level,
- *	so that scans need not step over them.
+ *	level 0, when level0_tables lie above each other (or four times as
+ *	many in all): the oldest table and all that overlap it, merged into
+ *	the base level;
+ *	a level above its target: the table that overlaps least of the next
+ *	level, for its size;
+ *	a table that is more than half tombstones, from a number on, down a
+ *	level, so that scans need not step over them.
  *
  * `oldest_snapshot`: the oldest live one, or the last visible sequence number.
- * -ENOENT: none is due, or what is due overlaps what is being compacted.  Requires:
- * the store's lock. */
+ * -ENOENT: none is due, or what is due overlaps what is being compacted.
+ * Requires: the store's lock. */
 int compact_pick(struct version *version, const struct keyfs_options *options,
 		 uint64_t oldest_snapshot, struct compact_pick *out);
 
-/* Chooses a part of the tables of `level` that hold keys from `lower` to `upper`, both
- * inclusive (.data NULL: no bound), for a merge into the next sorted level.  Called
- * again until -ENOENT (none is left), from level 0 to KEYFS_LEVELS - 2.  -EBUSY: they
- * are being compacted; wait for that.  Requires: the store's lock. */
+/* Chooses a part of the tables of `level` that hold keys from `lower` to
+ * `upper`, both inclusive (.data NULL: no bound), for a merge into the next
+ * sorted level.  Called again until -ENOENT (none is left), from level 0 to
+ * KEYFS_LEVELS - 2.  -EBUSY: they are being compacted; wait for that.
+ * Requires: the store's lock. */
 int
 compact_pick_range(struct version *version, const struct keyfs_options *options,
 		   unsigned level, struct keyfs_slice lower,
 		   struct keyfs_slice upper, struct compact_pick *out);
 
-/* Unmarks and lets go, after the edit was installed or after failure.  Requires: the
- * store's lock. */
+/* Unmarks and lets go, after the edit was installed or after failure.
+ * Requires: the store's lock. */
 void compact_pick_fini(struct compact_pick *pick);
 
 /* The merged iterator over the inputs; it leaves the cache as it is. */
@@ -127,8 +131,9 @@ struct compact_job {
 	struct table_set *set; /* where outputs are written */
 	/* table_bytes, level_bytes, block_bytes, bloom_bits, compression */
 	const struct keyfs_options *options;
-	/* Pinned by the caller: what lies below.  Of a compaction, the version that
-	 * it was picked from; of a flush, one that holds every flush before it. */
+	/* Pinned by the caller: what lies below.  Of a compaction, the version
+	 * that it was picked from; of a flush, one that holds every flush
+	 * before it. */
 	struct version *version;
 	unsigned output_level;
 	struct iter *input; /* in version order; stays the caller's */
@@ -148,28 +153,29 @@ struct compact_job {
 	size_t output_count, output_capacity;
 	uint64_t entries_read, entries_written;
 	uint64_t output_bytes;
-	/* Highest sequence number among the tombstones dropped with all that they
-	 * hid; 0: none.  A condition "unchanged since" an older number cannot see
-	 * such a delete in the tables any more. */
+	/* Highest sequence number among the tombstones dropped with all that
+	 * they hid; 0: none.  A condition "unchanged since" an older number
+	 * cannot see such a delete in the tables any more. */
 	uint64_t dropped_tombstone_seq;
 };
 
-/* Writes the outputs, syncs them and their names.  There may be none, if nothing
- * survives.  -ECANCELED: the flag was set.  On any failure the job's files are
- * removed and it has no outputs: -ENOSPC, -EIO, -EUCLEAN (an input is damaged). */
+/* Writes the outputs, syncs them and their names.  There may be none, if
+ * nothing survives.  -ECANCELED: the flag was set.  On any failure the job's
+ * files are removed and it has no outputs: -ENOSPC, -EIO, -EUCLEAN (an input is
+ * damaged). */
 int compact_run(struct compact_job *job);
 
-/* Lets go of the outputs.  Call it after they were installed, or not: then their
- * files are removed too by compact_abandon(). */
+/* Lets go of the outputs.  Call it after they were installed, or not: then
+ * their files are removed too by compact_abandon(). */
 void compact_job_fini(struct compact_job *job);
 
-/* Removes the outputs' files and lets go of them: the edit could not be installed and
- * was not written to the manifest. */
+/* Removes the outputs' files and lets go of them: the edit could not be
+ * installed and was not written to the manifest. */
 void compact_abandon(struct compact_job *job);
 
-/* Adds to `edit` what a finished pick changes: inputs deleted, outputs added; of a
- * trivial move, the input itself (`job` may be NULL).  `pick` NULL: a flush, whose
- * outputs go to level 0. */
+/* Adds to `edit` what a finished pick changes: inputs deleted, outputs added;
+ * of a trivial move, the input itself (`job` may be NULL).  `pick` NULL: a
+ * flush, whose outputs go to level 0. */
 void compact_edit(const struct compact_pick *pick,
 		  const struct compact_job *job, struct version_edit *edit);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* compact_edit.c - from a pick to its merged input, and from the result to an edit; see
- * compact.h. */
+/* compact_edit.c - from a pick to its merged input, and from the result to an
+ * edit; see compact.h. */
 #include <config.h>
 
 #include "store/compact.h"

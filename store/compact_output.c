@@ -8,14 +8,14 @@
 #include <stdlib.h>
 
 enum {
-	/* A table of the output may overlap so many tables' worth below, once it has
-	 * a 64th of its size: entries few and far between must not make a table
-	 * each. */
+	/* A table of the output may overlap so many tables' worth below, once
+	 * it has a 64th of its size: entries few and far between must not make
+	 * a table each. */
 	OVERLAP_TABLES_MAX = 4,
 	TINY_SHARE = 64,
-	/* A jump over one table below ends a table that has an eighth of its size; a
-	 * jump over eight ends any: eight rewritten tables cost more than one small
-	 * file. */
+	/* A jump over one table below ends a table that has an eighth of its
+	 * size; a jump over eight ends any: eight rewritten tables cost more
+	 * than one small file. */
 	SMALL_SHARE = 8,
 	FAR_JUMP = 8,
 	/* Every table of level 0 is one more to look into. */
@@ -187,7 +187,8 @@ cuts(const struct compact_output *out, const struct step *step)
 	       out->overlap_bytes + step->bytes > OVERLAP_TABLES_MAX * full;
 }
 
-/* Before the first entry of a key: ends a table and begins one, as it is due. */
+/* Before the first entry of a key: ends a table and begins one, as it is due.
+ */
 static int
 begin_key(struct compact_output *out, struct keyfs_slice key)
 {

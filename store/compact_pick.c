@@ -11,7 +11,8 @@ enum {
 	LAST = KEYFS_LEVELS - 1,
 
 	/* At most so many times level0_tables are merged at once, the oldest: a
-	 * backlog is worked off in steps, and space for outputs stays bounded. */
+	 * backlog is worked off in steps, and space for outputs stays bounded.
+	 */
 	LEVEL0_MERGE_FACTOR = 4,
 
 	/* A move down must not make a table that overlaps so much of the level
@@ -27,7 +28,8 @@ enum {
 
 /* ---- Collecting inputs ---- */
 
-/* What is being picked; keys are those of the tables, which the version keeps. */
+/* What is being picked; keys are those of the tables, which the version keeps.
+ */
 struct hull {
 	struct keyfs_slice smallest, largest;
 };
@@ -116,8 +118,8 @@ check_move(struct compact_pick *pick, const struct keyfs_options *options)
 	return 0;
 }
 
-/* Adds what the first inputs overlap in the output level.  -EBUSY: some of all that is
- * being compacted. */
+/* Adds what the first inputs overlap in the output level.  -EBUSY: some of all
+ * that is being compacted. */
 static int
 add_output_level(struct compact_pick *pick)
 {
@@ -135,8 +137,8 @@ add_output_level(struct compact_pick *pick)
 	return any_busy(pick->inputs, pick->count) ? -EBUSY : 0;
 }
 
-/* Completes a pick whose first inputs are chosen, marks and references all of it, and
- * hands it over.  On failure it is gone. */
+/* Completes a pick whose first inputs are chosen, marks and references all of
+ * it, and hands it over.  On failure it is gone. */
 static int
 pick_complete(struct compact_pick *pick, const struct keyfs_options *options,
 	      struct compact_pick *out)
@@ -175,9 +177,9 @@ holds(struct table_meta *const *tables, size_t count,
 	return false;
 }
 
-/* Adds to the first inputs, and to `hull`, every table from `begin` on that overlaps
- * them, until none is left.  Tables that are newer than all those considered may stay
- * behind: what they hold is newer than what goes down. */
+/* Adds to the first inputs, and to `hull`, every table from `begin` on that
+ * overlaps them, until none is left.  Tables that are newer than all those
+ * considered may stay behind: what they hold is newer than what goes down. */
 static void
 close_over(struct compact_pick *pick, struct hull *hull, size_t begin)
 {
@@ -199,9 +201,9 @@ close_over(struct compact_pick *pick, struct hull *hull, size_t begin)
 	}
 }
 
-/* Picks `seed`, a table of level 0, with those from `begin` on that must go with it.
- * One merge out of level 0 at a time: a second one could overtake it with newer
- * entries.  -EBUSY. */
+/* Picks `seed`, a table of level 0, with those from `begin` on that must go
+ * with it.  One merge out of level 0 at a time: a second one could overtake it
+ * with newer entries.  -EBUSY. */
 static int
 pick_level0(struct version *version, const struct keyfs_options *options,
 	    struct table_meta *seed, size_t begin, struct compact_pick *out)
@@ -254,8 +256,8 @@ pick_tables(struct version *version, const struct keyfs_options *options,
 	return pick_complete(&pick, options, out);
 }
 
-/* Bytes of the level below that a table overlaps, from table *cursor of it on, which
- * moves along; UINT64_MAX if one of them is being compacted. */
+/* Bytes of the level below that a table overlaps, from table *cursor of it on,
+ * which moves along; UINT64_MAX if one of them is being compacted. */
 static uint64_t
 overlap_below(const struct version_level *below, size_t *cursor,
 	      const struct table_meta *meta)
@@ -276,7 +278,8 @@ overlap_below(const struct version_level *below, size_t *cursor,
 	return bytes;
 }
 
-/* Picks the table for which the fewest bytes below are rewritten, for its size. */
+/* Picks the table for which the fewest bytes below are rewritten, for its size.
+ */
 static int
 pick_cheapest(struct version *version, const struct keyfs_options *options,
 	      unsigned level, struct compact_pick *out)
@@ -312,8 +315,9 @@ dense(const struct table_meta *meta)
 	       meta->tombstones > meta->entries / 2;
 }
 
-/* Picks a table that is mostly tombstones.  In the last level only a snapshot can have
- * kept them there; once it is gone the table is rewritten in place. */
+/* Picks a table that is mostly tombstones.  In the last level only a snapshot
+ * can have kept them there; once it is gone the table is rewritten in place.
+ */
 static int
 pick_dense(struct version *version, const struct keyfs_options *options,
 	   uint64_t oldest_snapshot, struct compact_pick *out)

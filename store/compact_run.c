@@ -31,7 +31,8 @@ struct run {
 
 /* ---- What survives ---- */
 
-/* The lowest sequence number at which somebody reads that is not below `seq`. */
+/* The lowest sequence number at which somebody reads that is not below `seq`.
+ */
 static uint64_t
 reader_at(const struct compact_job *job, uint64_t seq)
 {
@@ -89,8 +90,8 @@ level0_may_hold(const struct version *version, struct keyfs_slice key)
 	return false;
 }
 
-/* Whether older versions of the key may lie below the output.  All of level 0 is older
- * than what is flushed. */
+/* Whether older versions of the key may lie below the output.  All of level 0
+ * is older than what is flushed. */
 static bool
 below_may_hold(struct run *run, struct keyfs_slice key)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* compact_targets.c - how large levels ought to be, and how far they are from it; see
- * compact.h. */
+/* compact_targets.c - how large levels ought to be, and how far they are from
+ * it; see compact.h. */
 #include <config.h>
 
 #include "store/compact.h"
@@ -8,8 +8,9 @@
 enum {
 	LAST = KEYFS_LEVELS - 1,
 
-	/* Tables of level 0 count fully where they lie above each other, because a
-	 * lookup reads them all, and by a quarter where they lie side by side. */
+	/* Tables of level 0 count fully where they lie above each other,
+	 * because a lookup reads them all, and by a quarter where they lie side
+	 * by side. */
 	SIDE_BY_SIDE_SHARE = 4,
 };
 
@@ -30,7 +31,8 @@ compact_targets(const struct version *version,
 	memset(out->bytes, 0, sizeof(out->bytes));
 	out->bytes[LAST] = size;
 	for (level = LAST; level > 1; level--) {
-		/* Half of what makes the level, so that it does not come and go. */
+		/* Half of what makes the level, so that it does not come and
+		 * go. */
 		bool wanted = size > options->level_bytes;
 		bool kept = size > options->level_bytes / 2;
 
@@ -94,7 +96,8 @@ compact_debt_bytes(const struct version *version,
 		if (bytes <= targets.bytes[level])
 			break;
 		moving = bytes - targets.bytes[level];
-		/* Each byte that goes down rewrites its share of the level below. */
+		/* Each byte that goes down rewrites its share of the level
+		 * below. */
 		debt += moving +
 			(uint64_t)((double)moving * below / (double)bytes);
 	}

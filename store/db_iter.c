@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* db_iter.c - what a reader may see; see db_iter.h.
  *
- * Forwards, the versions of a key come newest first: the first one not above the
- * sequence number decides, and the rest are passed over.  `inside` stands on the
- * entry shown.
+ * Forwards, the versions of a key come newest first: the first one not above
+ * the sequence number decides, and the rest are passed over.  `inside` stands
+ * on the entry shown.
  *
- * Backwards they come oldest first, so the last one not above it decides, which is
- * known only when `inside` has moved past the key: it stands before the key shown, and
- * key and value are copies. */
+ * Backwards they come oldest first, so the last one not above it decides, which
+ * is known only when `inside` has moved past the key: it stands before the key
+ * shown, and key and value are copies. */
 #include <config.h>
 
 #include "store/db_iter.h"
@@ -17,7 +17,8 @@
 
 #include "store/buf.h"
 
-/* After so many versions of one key it is cheaper to seek than to step over more. */
+/* After so many versions of one key it is cheaper to seek than to step over
+ * more. */
 enum { STEPS_MAX = 8 };
 
 struct db_iter {
@@ -120,7 +121,8 @@ pass_key(struct db_iter *it)
 	}
 }
 
-/* Moves `inside` past the versions of its key that are above the sequence number. */
+/* Moves `inside` past the versions of its key that are above the sequence
+ * number. */
 static void
 pass_newer(struct db_iter *it)
 {
@@ -221,8 +223,9 @@ inside_before(struct iter *inside, struct keyfs_slice key, uint64_t seq)
 		iter_last(inside);
 }
 
-/* Reads the versions of the key on which `inside` stands, oldest first, and leaves it
- * before them.  Keeps the one that decides.  Returns false after an error. */
+/* Reads the versions of the key on which `inside` stands, oldest first, and
+ * leaves it before them.  Keeps the one that decides.  Returns false after an
+ * error. */
 static bool
 read_key_backward(struct db_iter *it, bool *out_visible)
 {

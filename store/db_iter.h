@@ -28,7 +28,8 @@ void db_iter_prev(struct db_iter *iter); /* Requires: valid */
 
 bool db_iter_valid(const struct db_iter *iter);
 int db_iter_status(const struct db_iter *iter);
-/* The visible version where it stands; valid until it moves.  Requires: valid. */
+/* The visible version where it stands; valid until it moves.  Requires: valid.
+ */
 const struct entry *db_iter_entry(const struct db_iter *iter);
 
 #endif

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* key_code.h - eight bytes of a key that decide most comparisons.
  *
- * Codes follow the order of keys: a < b gives code(a) <= code(b); equal codes say
- * nothing, and the keys themselves are compared.
+ * Codes follow the order of keys: a < b gives code(a) <= code(b); equal codes
+ * say nothing, and the keys themselves are compared.
  *
- * The first eight bytes would do, but keys often begin alike: "0000000000012345", or
- * a letter and a big-endian number.  So each first byte has a *stem*, bytes that keys
- * which begin with it are likely to share, and the code is
+ * The first eight bytes would do, but keys often begin alike:
+ * "0000000000012345", or a letter and a big-endian number.  So each first byte
+ * has a *stem*, bytes that keys which begin with it are likely to share, and
+ * the code is
  *
  *	 1 byte    the key's first byte
  *	 7 bytes   0       if the key sorts before every key with the stem
  *	           2^56-1  if it sorts after every key with the stem
  *	           else the seven bytes behind the stem
  *
- *	stem of '0' is "00000000"         "0000000000012345" -> '0' "0001234"
- *	stem of 'I' is 'I' 00 00          'I' 00 00 p q r s t u 'A' -> 'I' pqrstu 'A'
+ *	stem of '0' is "00000000"    "0000000000012345" -> '0' "0001234"
+ *	stem of 'I' is 'I' 00 00     'I' 00 00 p q r s t u 'A' -> 'I' pqrstu 'A'
  *
- * Any stem is right; a good one makes codes differ.  Stems never change while codes
- * made with them are in use. */
+ * Any stem is right; a good one makes codes differ.  Stems never change while
+ * codes made with them are in use. */
 #ifndef STORE_KEY_CODE_H
 #define STORE_KEY_CODE_H
 
@@ -41,7 +42,8 @@ struct key_coder {
 #define KEY_CODE_MAX UINT64_MAX
 #define KEY_CODE_REST ((UINT64_C(1) << 56) - 1)
 
-/* Each stem is the first byte alone: the code is the key's first eight bytes. */
+/* Each stem is the first byte alone: the code is the key's first eight bytes.
+ */
 static inline void
 key_coder_init(struct key_coder *coder)
 {
@@ -53,8 +55,8 @@ key_coder_init(struct key_coder *coder)
 	}
 }
 
-/* Makes what `a` and `b` share the stem of their first byte.  Requires: both begin
- * with it. */
+/* Makes what `a` and `b` share the stem of their first byte.  Requires: both
+ * begin with it. */
 static inline void
 key_coder_set(struct key_coder *coder, struct keyfs_slice a,
 	      struct keyfs_slice b)

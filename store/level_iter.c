@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* level_iter.c - an iterator over sorted, disjoint tables, one open at a time; see
- * version_level_iter() in version.h. */
+/* level_iter.c - an iterator over sorted, disjoint tables, one open at a time;
+ * see version_level_iter() in version.h. */
 #include <config.h>
 
 #include "store/version.h"

@@ -91,8 +91,8 @@ record_encode(const uint8_t *payload, size_t len, uint64_t number,
 			       offset));
 }
 
-/* Encodes an edit into a record, which the caller frees; NULL with 0 bytes if it is
- * empty. */
+/* Encodes an edit into a record, which the caller frees; NULL with 0 bytes if
+ * it is empty. */
 static int
 edit_encode(const struct manifest *m, const struct version_edit *edit,
 	    uint8_t **out, size_t *out_bytes)
@@ -120,8 +120,8 @@ edit_encode(const struct manifest *m, const struct version_edit *edit,
 	return r;
 }
 
-/* Makes sure that `bytes` fit behind the end.  -ENOSPC and others: nothing that counts
- * was changed; zeros behind the end are allowed. */
+/* Makes sure that `bytes` fit behind the end.  -ENOSPC and others: nothing that
+ * counts was changed; zeros behind the end are allowed. */
 static int
 make_room(struct manifest *m, size_t bytes)
 {
@@ -141,8 +141,8 @@ make_room(struct manifest *m, size_t bytes)
 	return r;
 }
 
-/* Says that what lies before it was synced.  Not synced itself: it need not be there,
- * so its failure is none. */
+/* Says that what lies before it was synced.  Not synced itself: it need not be
+ * there, so its failure is none. */
 static void
 write_mark(struct manifest *m)
 {
@@ -152,8 +152,8 @@ write_mark(struct manifest *m)
 	(void)env_file_write(m->file, m->end, mark, sizeof(mark));
 }
 
-/* What is on disk is unknown from here on.  Not -ENOSPC: that says that nothing was
- * written. */
+/* What is on disk is unknown from here on.  Not -ENOSPC: that says that nothing
+ * was written. */
 static int
 poison(struct manifest *m, int error)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* manifest_format.h - numbers and small pieces that the writer and the reader of a
- * manifest share; the bytes are drawn in manifest.h. */
+/* manifest_format.h - numbers and small pieces that the writer and the reader
+ * of a manifest share; the bytes are drawn in manifest.h. */
 #ifndef STORE_MANIFEST_FORMAT_H
 #define STORE_MANIFEST_FORMAT_H
 

@@ -169,8 +169,8 @@ replay(struct load *load, uint64_t offset, struct keyfs_slice payload)
 	return 0;
 }
 
-/* Something at `offset` is no record.  Zeros to the end: room made ahead.  Else the
- * tail of a crash, or damage if a good record follows. */
+/* Something at `offset` is no record.  Zeros to the end: room made ahead.  Else
+ * the tail of a crash, or damage if a good record follows. */
 static int
 check_tail(struct load *load, uint64_t offset)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memtable.c - the recent writes in memory; see memtable.h.
  *
- * The filter keeps all bits of a key in one word of 64 (Putze, Sanders, Singler,
- * "Cache-, Hash- and Space-Efficient Bloom Filters", JEA 14, 2009: "register-blocked"),
- * so adding and asking are one atomic access each:
+ * The filter keeps all bits of a key in one word of 64 (Putze, Sanders,
+ * Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", JEA 14, 2009:
+ * "register-blocked"), so adding and asking are one atomic access each:
  *
  *	hash   63 ....... 32   29 .. 24  23 .. 18  17 .. 12  11 .. 6  5 .. 0
  *	       which word      five bits in it */
@@ -16,8 +16,8 @@
 
 #include "store/skiplist.h"
 
-/* A 32nd of the memory: sixteen bits for each entry of 64 bytes, about one wrong
- * "perhaps" in 200. */
+/* A 32nd of the memory: sixteen bits for each entry of 64 bytes, about one
+ * wrong "perhaps" in 200. */
 enum { FILTER_SHARE = 32, FILTER_BITS = 5 };
 
 /* 2^32 words are more than a memtable of 1 TiB wants. */
@@ -72,8 +72,8 @@ memtable_ref(struct memtable *memtable)
 void
 memtable_unref(struct memtable *memtable)
 {
-	/* Release what this thread read of it, acquire what the others did: all are
-	 * done before the last one frees. */
+	/* Release what this thread read of it, acquire what the others did: all
+	 * are done before the last one frees. */
 	if (!memtable || atomic_fetch_sub_explicit(&memtable->refs, 1,
 						   memory_order_acq_rel) != 1)
 		return;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* merge_iter.c - a k-way merge; see merge_iter.h.
  *
- * A binary heap of the children that stand on an entry, the next one to show on top.
- * Which of the others follows it is remembered, so that a long run from one child
- * costs one comparison a step and does not touch the heap.
+ * A binary heap of the children that stand on an entry, the next one to show on
+ * top.  Which of the others follows it is remembered, so that a long run from
+ * one child costs one comparison a step and does not touch the heap.
  *
  * All children stand on the same side of the entry shown: behind it while going
- * forwards, before it while going backwards.  A change of direction moves them over. */
+ * forwards, before it while going backwards.  A change of direction moves them
+ * over. */
 #include <config.h>
 
 #include "store/merge_iter.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* merge_iter.h - many sorted sources as one: a k-way merge.
  *
- * The children hold disjoint versions (a sequence number belongs to one change),
- * so there are no ties.  An error of a child makes the whole invalid with that
- * status: a source that cannot be read must never look like an empty one. */
+ * The children hold disjoint versions (a sequence number belongs to one
+ * change), so there are no ties.  An error of a child makes the whole invalid
+ * with that status: a source that cannot be read must never look like an empty
+ * one. */
 #ifndef STORE_MERGE_ITER_H
 #define STORE_MERGE_ITER_H
 

@@ -12,8 +12,8 @@ struct skiplink {
 	_Atomic uint64_t code; /* of `next`, or of one behind it */
 };
 
-/* A node's links lie before it, the lowest level next to it, so that the level that
- * is searched most and the key share a cache line:
+/* A node's links lie before it, the lowest level next to it, so that the level
+ * that is searched most and the key share a cache line:
  *
  *	link[h-1] ... link[1] link[0] | seq+kind, lengths | key | value */
 struct skipnode {
@@ -65,8 +65,8 @@ skiplist_room(size_t count, size_t bytes)
 	return count * each + bytes;
 }
 
-/* Learns, for each first byte, what the keys of `like` share: what the smallest and
- * the largest of them do. */
+/* Learns, for each first byte, what the keys of `like` share: what the smallest
+ * and the largest of them do. */
 static void
 learn_stems(struct key_coder *coder, const struct skiplist *like)
 {
@@ -153,8 +153,8 @@ splice_holds(const struct skiplist *list, unsigned level, uint64_t code,
 		!node_before(s->next, entry->key, entry->seq));
 }
 
-/* Finds the new key's place on a level, from `from` on, which is before it.  The
- * writer reads its own stores: relaxed. */
+/* Finds the new key's place on a level, from `from` on, which is before it.
+ * The writer reads its own stores: relaxed. */
 static void
 splice_find(struct skiplist_splice *out, const struct skiplist_splice *from,
 	    unsigned level, uint64_t code, const struct entry *entry)
@@ -183,7 +183,8 @@ splice_find(struct skiplist_splice *out, const struct skiplist_splice *from,
 	out->next_code = next_code;
 }
 
-/* Moves the splice to the new key.  A level that holds it makes all above hold it. */
+/* Moves the splice to the new key.  A level that holds it makes all above hold
+ * it. */
 static void
 splice_move(struct skiplist *list, uint64_t code, const struct entry *entry)
 {
@@ -237,7 +238,8 @@ skiplist_insert(struct skiplist *list, const struct entry *entry)
 		s->prev = node;
 		s->prev_code = code;
 	}
-	/* Relaxed: a reader who sees it late starts lower, which is only slower. */
+	/* Relaxed: a reader who sees it late starts lower, which is only
+	 * slower. */
 	if (height > atomic_load_explicit(&list->height, memory_order_relaxed))
 		atomic_store_explicit(&list->height, height,
 				      memory_order_relaxed);
@@ -245,8 +247,8 @@ skiplist_insert(struct skiplist *list, const struct entry *entry)
 
 /* ---- Readers ---- */
 
-/* Goes down to level 0 and returns the last node there before the key, as far as
- * codes and the nodes behind equal codes tell. */
+/* Goes down to level 0 and returns the last node there before the key, as far
+ * as codes and the nodes behind equal codes tell. */
 static const struct skipnode *
 descend(const struct skiplist *list, struct keyfs_slice key, uint64_t seq)
 {

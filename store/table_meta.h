@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* table_meta.h - what the manifest says of one table, and the way to open it.
  *
- * Counted: each version that holds the table has a reference, each compaction that
- * reads it has one.  The file is opened when somebody first needs it.
+ * Counted: each version that holds the table has a reference, each compaction
+ * that reads it has one.  The file is opened when somebody first needs it.
  *
- * A table that an installed edit has taken out of the store is *retired*; when its
- * last reference goes (a reader may hold it for long), it comes onto the set's list
- * of files to delete, which a worker empties.  So no reader ever deletes a file, and
- * whoever drops a reference may hold any lock.  Any thread may call. */
+ * A table that an installed edit has taken out of the store is *retired*; when
+ * its last reference goes (a reader may hold it for long), it comes onto the
+ * set's list of files to delete, which a worker empties.  So no reader ever
+ * deletes a file, and whoever drops a reference may hold any lock.  Any thread
+ * may call. */
 #ifndef STORE_TABLE_META_H
 #define STORE_TABLE_META_H
 
@@ -67,15 +68,16 @@ int table_meta_new(struct table_set *set, uint64_t number,
 struct table_meta *table_meta_ref(struct table_meta *meta);
 void table_meta_unref(struct table_meta *meta); /* NULL is allowed */
 
-/* An installed, durable edit no longer holds the table: delete its file when nobody
- * reads it.  Not called for a table that has only changed its level. */
+/* An installed, durable edit no longer holds the table: delete its file when
+ * nobody reads it.  Not called for a table that has only changed its level. */
 void table_meta_retire(struct table_meta *meta);
 
 /* The open table, borrowed from `meta`.  -EAGAIN: `nowait`, and it is not open.
  * -EUCLEAN, -EIO and whatever else table_open() returns. */
 int table_meta_open(struct table_meta *meta, bool nowait, struct table **out);
 
-/* Writes the file name of table `number`, at most ENV_NAME_MAX bytes and a zero. */
+/* Writes the file name of table `number`, at most ENV_NAME_MAX bytes and a
+ * zero. */
 void table_file_name(uint64_t number, char *out);
 
 #endif

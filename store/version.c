@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* version.c - looking into one immutable state of the store; see version.h.  How one
- * is made from another is version_apply.c's. */
+/* version.c - looking into one immutable state of the store; see version.h.
+ * How one is made from another is version_apply.c's. */
 #include <config.h>
 
 #include "store/version.h"
@@ -25,8 +25,8 @@ version_new(struct table_set *set, struct version **out)
 struct version *
 version_ref(struct version *version)
 {
-	/* Relaxed: the caller's own reference, or the lock under which it found the
-	 * version, keeps it alive. */
+	/* Relaxed: the caller's own reference, or the lock under which it found
+	 * the version, keeps it alive. */
 	atomic_fetch_add_explicit(&version->refs, 1, memory_order_relaxed);
 	return version;
 }
@@ -52,7 +52,8 @@ version_unref(struct version *version)
 
 /* ---- Finding tables ---- */
 
-/* Index of the first table of a sorted level whose largest key is not below `key`. */
+/* Index of the first table of a sorted level whose largest key is not below
+ * `key`. */
 static size_t
 first_reaching(const struct version_level *level, struct keyfs_slice key)
 {
@@ -243,8 +244,8 @@ version_iters(struct version *version, struct keyfs_slice lower,
 
 /* ---- Sizes ---- */
 
-/* The offset of a bound in a table: all of it if the bound is behind, none if it is
- * before. */
+/* The offset of a bound in a table: all of it if the bound is behind, none if
+ * it is before. */
 static int
 offset_in(struct table_meta *meta, struct keyfs_slice bound, uint64_t *out)
 {

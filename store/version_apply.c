@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* version_apply.c - makes a version from an older one and an edit, and refuses edits
- * that do not fit; see version_edit.h.
+/* version_apply.c - makes a version from an older one and an edit, and refuses
+ * edits that do not fit; see version_edit.h.
  *
- * The same checks run when a manifest is replayed and before an edit is written to it,
- * so that a bug of ours is found before it reaches the disk. */
+ * The same checks run when a manifest is replayed and before an edit is written
+ * to it, so that a bug of ours is found before it reaches the disk. */
 #include <config.h>
 
 #include "store/version_edit.h"
@@ -17,7 +17,8 @@ struct apply {
 	const struct version_edit *edit;
 	struct version *version;
 	const char *why; /* the edit does not fit */
-	/* Copies, to search in: deleted by level and number, added by number. */
+	/* Copies, to search in: deleted by level and number, added by number.
+	 */
 	struct version_edit_table *deleted, *added; /* owned */
 	size_t deletions_matched;
 };
@@ -272,8 +273,8 @@ keys_overlap(const struct table_meta *a, const struct table_meta *b)
 	       key_compare(b->smallest, a->largest) <= 0;
 }
 
-/* Newest first decides a lookup only if tables that share keys do not share sequence
- * numbers.  Counts, too, how many lie above each other. */
+/* Newest first decides a lookup only if tables that share keys do not share
+ * sequence numbers.  Counts, too, how many lie above each other. */
 static int
 sort_level0(struct apply *apply)
 {

@@ -46,8 +46,8 @@ version_edit_fini(struct version_edit *edit)
 
 /* ---- Building ---- */
 
-/* Returns `array`, moved if need be, with room for one more member; NULL: no memory,
- * and `array` is as it was. */
+/* Returns `array`, moved if need be, with room for one more member; NULL: no
+ * memory, and `array` is as it was. */
 static void *
 room_for_one(struct version_edit *edit, void *array, size_t count,
 	     size_t *capacity, size_t member)

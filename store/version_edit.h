@@ -12,19 +12,21 @@
  *	      | 6 table deleted    family, level, number
  *	      | 7 table added      family, level, number, file bytes, entries,
  *	                           tombstones, raw bytes, min seq, max seq,
- *	                           key length, smallest key, key length, largest key
+ *	                           key length, smallest key,
+ *	                           key length, largest key
  *
- * Every tag and number is a varint of coding.h; the family is 0, the default one.
- * Unknown tags are refused: whoever adds one raises the manifest's format or sets a
- * feature bit there.  For example, table 5 of 300 bytes with "a".."c" in level 0,
- * made from log 3, which is no longer needed:
+ * Every tag and number is a varint of coding.h; the family is 0, the default
+ * one.  Unknown tags are refused: whoever adds one raises the manifest's format
+ * or sets a feature bit there.  For example, table 5 of 300 bytes with "a".."c"
+ * in level 0, made from log 3, which is no longer needed:
  *
  *	01 04   02 06   03 09   07 00 00 05 ac 02 09 00 1b 01 09 01 'a' 01 'c'
  *
- * A table that moves is deleted from one level and added to another in one edit.
+ * A table that moves is deleted from one level and added to another in one
+ * edit.
  *
- * The add calls keep the first error inside; applying and encoding report it.  One
- * thread at a time. */
+ * The add calls keep the first error inside; applying and encoding report it.
+ * One thread at a time. */
 #ifndef STORE_VERSION_EDIT_H
 #define STORE_VERSION_EDIT_H
 
@@ -73,20 +75,21 @@ version_edit_snapshot(struct version_edit *edit, const struct version *version);
 int version_edit_encode(const struct version_edit *edit, uint8_t **out,
 			size_t *out_len);
 
-/* Decodes into an initialised, empty edit; its tables belong to `set`.  -EUCLEAN:
- * malformed bytes; *out_why (static) then says what. */
+/* Decodes into an initialised, empty edit; its tables belong to `set`.
+ * -EUCLEAN: malformed bytes; *out_why (static) then says what. */
 int version_edit_decode(struct keyfs_slice bytes, struct table_set *set,
 			struct version_edit *edit, const char **out_why);
 
-/* Makes the version that `edit` turns `base` into.  One reference, the caller's.
- * `base` is unchanged and stays the caller's.  -EUCLEAN: the edit does not fit;
- * *out_why (static) then says why:
+/* Makes the version that `edit` turns `base` into.  One reference, the
+ * caller's.  `base` is unchanged and stays the caller's.  -EUCLEAN: the edit
+ * does not fit; *out_why (static) then says why:
  *
  *	a table is deleted that is not there, or added twice;
  *	tables of a level from 1 on would overlap;
- *	a table is empty, or its keys or sequence numbers are the wrong way round;
- *	a file number is not below next_number, a sequence number of a table is above
- *	last_seq; one of these or log_floor goes back;
+ *	a table is empty, or its keys or sequence numbers are the wrong way
+ *	round;
+ *	a file number is not below next_number, a sequence number of a table
+ *	is above last_seq; one of these or log_floor goes back;
  *	a log is added twice, or ended twice or unknown. */
 int version_apply(struct version *base, const struct version_edit *edit,
 		  const char **out_why, struct version **out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* batch_test.c - what goes into a batch comes out of its payload, and nothing else
- * is taken for one. */
+/* batch_test.c - what goes into a batch comes out of its payload, and nothing
+ * else is taken for one. */
 #include <config.h>
 
 #include "store/batch.h"

@@ -228,7 +228,8 @@ START_TEST(tombstones_are_not_moved_into_the_last_level)
 }
 END_TEST
 
-/* An older table that overlaps only what was added to the hull must come too. */
+/* An older table that overlaps only what was added to the hull must come too.
+ */
 START_TEST(what_overlaps_the_inputs_comes_with_them)
 {
 	add(0, "p", "t", 1); /* 1, the oldest */

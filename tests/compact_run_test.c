@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* compact_run_test.c - what survives a merge, by the definition; where outputs are cut;
- * what is left after failures: nothing. */
+/* compact_run_test.c - what survives a merge, by the definition; where outputs
+ * are cut; what is left after failures: nothing. */
 #include <config.h>
 
 #include "store/compact.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* db_iter_test.c - what a reader sees of a random history, against the history read
- * naively. */
+/* db_iter_test.c - what a reader sees of a random history, against the history
+ * read naively. */
 #include <config.h>
 
 #include "store/db_iter.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* levels_test.c - memtable, flush, compaction, versions, manifest and iterators
- * together, without threads and log: after any number of steps, every live snapshot
- * reads exactly what the history says. */
+ * together, without threads and log: after any number of steps, every live
+ * snapshot reads exactly what the history says. */
 #include <config.h>
 
 #include "store/compact.h"
@@ -243,7 +243,8 @@ get(struct keyfs_slice key, uint64_t seq, bool nowait,
 	return r;
 }
 
-/* `allowed`: an error that may come instead of the right answer; never a wrong one. */
+/* `allowed`: an error that may come instead of the right answer; never a wrong
+ * one. */
 static void
 check_gets(uint64_t seq, unsigned count, bool nowait, int allowed)
 {
@@ -290,7 +291,8 @@ scan(uint64_t seq, struct keyfs_slice lower, struct keyfs_slice upper)
 	return iter;
 }
 
-/* The next live version at `seq` in the history from `at` on, `step` 1 or -1. */
+/* The next live version at `seq` in the history from `at` on, `step` 1 or -1.
+ */
 static size_t
 history_find(uint64_t seq, size_t at, int step)
 {

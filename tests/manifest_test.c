@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* manifest_test.c - what was appended is what is loaded, after any crash, failure or
- * damage; or the damage is named. */
+/* manifest_test.c - what was appended is what is loaded, after any crash,
+ * failure or damage; or the damage is named. */
 #include <config.h>
 
 #include "store/manifest.h"
@@ -140,8 +140,8 @@ load(void)
 	return state;
 }
 
-/* The history: created with state 0, renewed in the middle.  Returns how many steps
- * were acknowledged: 0 none, 1 created, 1 + i appended. */
+/* The history: created with state 0, renewed in the middle.  Returns how many
+ * steps were acknowledged: 0 none, 1 created, 1 + i appended. */
 static int
 run_history(void)
 {

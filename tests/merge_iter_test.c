@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* merge_iter_test.c - the merge of parts equals the whole, both ways, and errors of
- * one part are errors of the whole. */
+/* merge_iter_test.c - the merge of parts equals the whole, both ways, and
+ * errors of one part are errors of the whole. */
 #include <config.h>
 
 #include "store/merge_iter.h"
@@ -17,7 +17,8 @@ struct parts {
 	size_t count;
 };
 
-/* Deals a random history out; runs of keys go to one part, as levels have them. */
+/* Deals a random history out; runs of keys go to one part, as levels have them.
+ */
 static void
 deal(struct parts *p, size_t count, size_t versions, uint64_t *random)
 {
@@ -101,8 +102,8 @@ START_TEST(nothing_merges_to_nothing)
 }
 END_TEST
 
-/* Moves about at random until the error comes up; what is shown until then must be
- * right. */
+/* Moves about at random until the error comes up; what is shown until then must
+ * be right. */
 static void
 walk_to_error(struct parts *p, struct iter *merged, uint64_t *random)
 {

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tables.h - descriptions of tables for tests of versions and manifests, and real
- * tables on a simulated disk. */
+/* tables.h - descriptions of tables for tests of versions and manifests, and
+ * real tables on a simulated disk. */
 #ifndef TESTS_TABLES_H
 #define TESTS_TABLES_H
 
 #include "store/compact.h"
 #include "tests/versions.h"
 
-/* A description without a file: keys are strings, `seq` both ends of its sequence
- * numbers.  One reference. */
+/* A description without a file: keys are strings, `seq` both ends of its
+ * sequence numbers.  One reference. */
 struct table_meta *
 tables_meta(struct table_set *set, uint64_t number, const char *smallest,
 	    const char *largest, uint64_t min_seq, uint64_t max_seq);
 
-/* Writes the versions from `begin` to before `end` into table file `number`.  One
- * reference. */
+/* Writes the versions from `begin` to before `end` into table file `number`.
+ * One reference. */
 struct table_meta *
 tables_write(struct table_set *set, uint64_t number,
 	     const struct versions *versions, size_t begin, size_t end);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* version_edit_test.c - edits keep their bytes, and only those that fit are applied. */
+/* version_edit_test.c - edits keep their bytes, and only those that fit are
+ * applied. */
 #include <config.h>
 
 #include "store/version_edit.h"

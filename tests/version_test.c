@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* version_test.c - readers pin versions while others replace them: tables are opened
- * once, closed when nobody needs them, and their files come up for deletion once. */
+/* version_test.c - readers pin versions while others replace them: tables are
+ * opened once, closed when nobody needs them, and their files come up for
+ * deletion once. */
 #include <config.h>
 
 #include "store/version_edit.h"
@@ -53,7 +54,8 @@ teardown(void)
 	fault_env_free(disk);
 }
 
-/* An edit with all versions in TABLES new tables of level 6, cut between keys. */
+/* An edit with all versions in TABLES new tables of level 6, cut between keys.
+ */
 static void
 write_tables(struct version_edit *edit, uint64_t number)
 {
@@ -78,7 +80,8 @@ write_tables(struct version_edit *edit, uint64_t number)
 	}
 }
 
-/* Replaces every table by a copy with another number, and retires the old ones. */
+/* Replaces every table by a copy with another number, and retires the old ones.
+ */
 static void
 replace_tables(uint64_t number)
 {

@@ -10,7 +10,8 @@
 
 #include "tests/suite.h"
 
-/* Unlike ck_assert(), which writes to a pipe each time, nearly free while it holds. */
+/* Unlike ck_assert(), which writes to a pipe each time, nearly free while it
+ * holds. */
 static void
 require(bool holds, const char *what)
 {
@@ -93,8 +94,8 @@ versions_seek(const struct versions *versions, struct keyfs_slice key,
 	return low;
 }
 
-/* Digits with a long common beginning, a letter and a big-endian number, one byte,
- * and keys that are beginnings of others. */
+/* Digits with a long common beginning, a letter and a big-endian number, one
+ * byte, and keys that are beginnings of others. */
 struct keyfs_slice
 versions_random_key(uint64_t *random, uint64_t keys, uint8_t *buf)
 {

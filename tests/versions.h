@@ -27,25 +27,27 @@ void versions_sort(struct versions *versions);
 size_t versions_seek(const struct versions *versions, struct keyfs_slice key,
 		     uint64_t seq);
 
-/* Adds `count` random puts and deletes with sequence numbers from `first_seq` on, of
- * about `keys` different keys, some with common beginnings, and sorts. */
+/* Adds `count` random puts and deletes with sequence numbers from `first_seq`
+ * on, of about `keys` different keys, some with common beginnings, and sorts.
+ */
 void versions_random(struct versions *versions, uint64_t *random, size_t count,
 		     uint64_t first_seq, uint64_t keys);
 
-/* A random key as versions_random() makes them, in a buffer of VERSIONS_KEY_MAX. */
+/* A random key as versions_random() makes them, in a buffer of
+ * VERSIONS_KEY_MAX. */
 #define VERSIONS_KEY_MAX 64
 struct keyfs_slice
 versions_random_key(uint64_t *random, uint64_t keys, uint8_t *buf);
 
-/* An iterator over it.  `fail_after`: the move after so many ends with -EIO; < 0:
- * never. */
+/* An iterator over it.  `fail_after`: the move after so many ends with -EIO; <
+ * 0: never. */
 struct iter *versions_iter(const struct versions *versions, long fail_after);
 
 /* Aborts the test unless both are the same version with the same value. */
 void versions_check_same(const struct entry *got, const struct entry *want);
 
-/* Walks `iter` over all of `versions`, forwards and backwards, with random seeks and
- * changes of direction, and aborts the test where they differ. */
+/* Walks `iter` over all of `versions`, forwards and backwards, with random
+ * seeks and changes of direction, and aborts the test where they differ. */
 void versions_check_iter(const struct versions *versions, struct iter *iter,
 			 uint64_t *random, uint64_t keys);
 
