@@ -227,20 +227,30 @@ serve_paths(struct mount_line *line, const char *store, const char *mountpoint)
 	return serve_in_background(&serve);
 }
 
+/* A store may be absent, but not the directory that it is to be made in. */
+static int
+resolve(const char *path, char **out)
+{
+	int r = path_absolute(path, out);
+
+	if (r != -ENOENT)
+		return r < 0 ? cmd_fail(&cmd_mount, path, r) : CMD_OK;
+	log_error("mount: %s: no such directory to put it in; make that first",
+		  path);
+	return CMD_NOT_FOUND;
+}
+
 static int
 mount_store(struct mount_line *line)
 {
 	char *store = NULL, *mountpoint = NULL;
-	int r, status;
+	int status;
 
-	r = path_absolute(line->store, &store);
-	if (r < 0) {
-		status = cmd_fail(&cmd_mount, line->store, r);
-	} else {
-		r = path_absolute(line->mountpoint, &mountpoint);
-		status = r < 0 ? cmd_fail(&cmd_mount, line->mountpoint, r)
-			       : serve_paths(line, store, mountpoint);
-	}
+	status = resolve(line->store, &store);
+	if (status == CMD_OK)
+		status = resolve(line->mountpoint, &mountpoint);
+	if (status == CMD_OK)
+		status = serve_paths(line, store, mountpoint);
 	free(store);
 	free(mountpoint);
 	return status;

@@ -47,8 +47,8 @@ server_open_store(struct server *server)
 	char label[4096];
 	int r;
 
-	snprintf(label, sizeof(label), "pid %ld, mounted on %.4000s",
-		 (long)getpid(), server->serve->mountpoint);
+	snprintf(label, sizeof(label), "mounted on %.4000s",
+		 server->serve->mountpoint);
 	options->create = !server->serve->options->session.read_only;
 	options->read_only = !options->create;
 	options->label = label;

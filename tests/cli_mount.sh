@@ -35,7 +35,7 @@ expect 0 "1" cat "$mnt/a"
 
 claim "a killed daemon's mountpoint is named, cleared, and its data is there"
 echo 2 >"$mnt/b"
-kill -KILL "$(sed -n 's/.*pid \([0-9]*\),.*/\1/p' "$store/LOCK")"
+kill -KILL "$(sed -n 's/^pid //p' "$store/LOCK")"
 for _ in {1..50}; do
 	stat "$mnt" >/dev/null 2>&1 || break
 	sleep 0.1
@@ -68,6 +68,8 @@ expect 0 "4" keyfs get "$store" c
 claim "what cannot be mounted is refused with the reason"
 expect_error 3 "*: no such directory; make it first" \
 	keyfs mount "$store" "$tmp/nodir"
+expect_error 3 "*: no such directory to put it in; make that first" \
+	keyfs mount "$tmp/nodir/store" "$mnt"
 mkdir "$tmp/full" "$tmp/other"
 echo >"$tmp/full/file"
 expect_error 1 "*: not empty, *" keyfs mount "$store" "$tmp/full"
