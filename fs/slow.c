@@ -17,6 +17,9 @@
  * sleeping because too much was written (P7). */
 #define THREADS_FOR_READS 4u
 #define IDLE_SECONDS 5
+/* What writes that are held back may take in memory, whoever writes how much at
+ * once (P7).  The kernel sends at most 1 MiB in one, so this is 64 of them. */
+#define CHANGES_BYTES_MAX (64u << 20)
 
 struct job {
 	struct job *next;
@@ -46,6 +49,7 @@ struct slow {
 	pthread_cond_t ended; /* a thread has ended */
 	struct queue reads, changes;
 	unsigned queued;                  /* jobs in both queues */
+	size_t changes_bytes;             /* of messages, until processed */
 	unsigned threads, idle, changing; /* threads; idle ones; in changes */
 	bool stopping;
 
@@ -100,14 +104,14 @@ next_job_locked(struct slow *slow)
 static void
 run_job(struct slow *slow, struct job *job)
 {
-	bool changes = job->changes;
-
 	pthread_mutex_unlock(&slow->lock);
 	slow->options.process(slow->options.arg, job->message, job->len);
-	free(job);
 	pthread_mutex_lock(&slow->lock);
-	if (changes)
+	if (job->changes) {
 		slow->changing--;
+		slow->changes_bytes -= job->len;
+	}
+	free(job);
 }
 
 /* Waits for work.  Returns false if none came for a while, or none will. */
@@ -161,11 +165,30 @@ start_thread_locked(struct slow *slow)
 	return 0;
 }
 
+static int
+take_locked(struct slow *slow, struct job *job)
+{
+	int r = 0;
+
+	if (job->changes && slow->changes_bytes + job->len > CHANGES_BYTES_MAX)
+		return -ENOBUFS;
+	if (slow->queued >= slow->idle && slow->threads < THREADS_MAX)
+		r = start_thread_locked(slow);
+	if (slow->threads == 0)
+		return r;
+	slow->queued++;
+	if (job->changes)
+		slow->changes_bytes += job->len;
+	queue_add(job->changes ? &slow->changes : &slow->reads, job);
+	pthread_cond_signal(&slow->work);
+	return 0;
+}
+
 int
 slow_take(struct slow *slow, const void *message, size_t len, bool changes)
 {
 	struct job *job = malloc(sizeof(*job) + len);
-	int r = 0;
+	int r;
 
 	if (!job)
 		return -ENOMEM;
@@ -173,17 +196,10 @@ slow_take(struct slow *slow, const void *message, size_t len, bool changes)
 	job->changes = changes;
 	memcpy(job->message, message, len);
 	pthread_mutex_lock(&slow->lock);
-	if (slow->queued >= slow->idle && slow->threads < THREADS_MAX)
-		r = start_thread_locked(slow);
-	if (r == 0 || slow->threads > 0) {
-		slow->queued++;
-		queue_add(changes ? &slow->changes : &slow->reads, job);
-		pthread_cond_signal(&slow->work);
-		job = NULL;
-		r = 0;
-	}
+	r = take_locked(slow, job);
 	pthread_mutex_unlock(&slow->lock);
-	free(job);
+	if (r != 0)
+		free(job);
 	return r;
 }
 

@@ -32,8 +32,9 @@ struct slow_options {
 int slow_start(const struct slow_options *options, struct slow **out);
 
 /* Takes a copy of a message and has it processed. Requests that change
- * something may be held back for long. An error: not taken, and the caller must
- * process it itself. */
+ * something may be held back for long, and only so many bytes of them are taken
+ * (-ENOBUFS). An error: not taken, and the caller must process it itself; that
+ * slows down whoever sends more. */
 int slow_take(struct slow *slow, const void *message, size_t len, bool changes);
 
 /* Answers `req` when everything that was answered before is durable. */
