@@ -255,6 +255,9 @@ chunks_of(uint64_t size)
 	return (size + LAYOUT_CHUNK - 1) >> LAYOUT_CHUNK_BITS;
 }
 
+/* Deletes chunks by number, whether they are stored or not. */
+void chunks_delete(struct op *op, uint64_t ino, uint64_t from, uint64_t to);
+
 static inline bool
 inode_is_inline(const struct op *op, const struct inode *inode)
 {

@@ -10,9 +10,15 @@
 
 #include "fs/tree_impl.h"
 
+/* The removal of one inode, batch by batch.
+ *
+ * Every batch begins where the last one ended: a scan from the start would pass over
+ * all the tombstones of the batches before, and read the contents that they hide. */
 struct removal {
 	uint64_t ino;
 	struct op *op;
+	uint64_t chunk; /* all before it are deleted */
+	uint64_t next;  /* the same, once this batch is committed */
 	unsigned count;
 	bool more;
 };
@@ -34,16 +40,18 @@ remove_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
 	if (r->count == TREE_DELETE_BATCH)
 		return 1;
 	txn_delete(r->op->txn, key);
+	if (place.kind == LAYOUT_DATA)
+		r->next = place.chunk + 1;
 	r->count++;
 	return 0;
 }
 
-/* Deletes chunks and whatever else hangs on the inode, some at a time. */
+/* Deletes what a scan finds: of a sparse file, where most numbers stand for holes. */
 static int
 parts_delete(struct op *op, struct removal *r)
 {
 	struct layout_key begin, end;
-	int rc = txn_scan(op->txn, layout_key_chunk(&begin, r->ino, 0),
+	int rc = txn_scan(op->txn, layout_key_chunk(&begin, r->ino, r->chunk),
 			  layout_key_chunk(&end, r->ino, LAYOUT_CHUNKS_MAX),
 			  KV_KEYS_ONLY, remove_each, r);
 
@@ -53,6 +61,37 @@ parts_delete(struct op *op, struct removal *r)
 			      remove_each, r);
 	r->more = rc > 0;
 	return rc < 0 ? rc : 0;
+}
+
+/* The chunk numbers that may be in use end here. */
+static uint64_t
+chunks_end(const struct layout_attr *a)
+{
+	uint64_t end = a->contents.data ? 0 : chunks_of(a->size);
+
+	return a->stale_to > end ? a->stale_to : end;
+}
+
+/* Whether most chunk numbers of the file stand for something stored: they are deleted
+ * by number then, without reading a byte of what they hold. */
+static bool
+is_dense(const struct layout_attr *a)
+{
+	uint64_t stale = a->stale_to - a->stale_from;
+
+	return chunks_end(a) / 4 <=
+	       a->stored / LAYOUT_CHUNK + stale + TREE_DELETE_BATCH;
+}
+
+/* Deletes the next batch of a dense file by number. */
+static void
+numbers_delete(struct op *op, struct removal *r, uint64_t end)
+{
+	r->next = end - r->chunk > TREE_DELETE_BATCH
+			  ? r->chunk + TREE_DELETE_BATCH
+			  : end;
+	chunks_delete(op, r->ino, r->chunk, r->next);
+	r->more = true;
 }
 
 static int
@@ -66,14 +105,18 @@ remove_step(struct op *op, void *arg)
 	r->op = op;
 	r->count = 0;
 	r->more = false;
+	r->next = r->chunk;
 	if (rc == -ENOENT)
 		rc = -EUCLEAN;
 	if (!rc && inode.a.nlink)
 		rc = -EUCLEAN; /* it has a name: nothing is removed */
 	if (rc)
 		return rc;
-	rc = parts_delete(op, r);
 	op->trim = 0;
+	if (is_dense(&inode.a) && r->chunk < chunks_end(&inode.a))
+		numbers_delete(op, r, chunks_end(&inode.a));
+	else
+		rc = parts_delete(op, r);
 	if (rc || r->more)
 		return rc;
 	txn_delete(op->txn, layout_key_attr(&key, r->ino));
@@ -124,6 +167,7 @@ owed_settle(struct tree *tree, uint64_t ino, bool forgotten)
 			rc = trim_some(tree, ino, false, &r.more);
 		else
 			rc = op_run(tree, NULL, OP_RESERVE, remove_step, &r);
+		r.chunk = r.next;
 	}
 	return rc;
 }

@@ -25,7 +25,7 @@
 
 #include "fs/tree_impl.h"
 
-static void
+void
 chunks_delete(struct op *op, uint64_t ino, uint64_t from, uint64_t to)
 {
 	for (uint64_t chunk = from; chunk < to; chunk++) {

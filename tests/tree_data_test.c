@@ -304,6 +304,24 @@ START_TEST(stat_tells_the_size_and_what_is_stored)
 }
 END_TEST
 
+/* A dense file goes by numbers, a sparse one by what a scan finds; both in batches. */
+START_TEST(a_removed_file_leaves_no_key)
+{
+	size_t keys = kit_count(kv), i;
+	uint64_t dense = kit_create(tree, TREE_ROOT, "dense");
+	uint64_t sparse = kit_create(tree, TREE_ROOT, "sparse");
+
+	for (i = 0; i < 10; i++)
+		kit_fill(tree, dense, i * MIB, MIB, 'd');
+	for (i = 0; i < 600; i++)
+		kit_fill(tree, sparse, i * 64 * MIB, 1, 's');
+	ck_assert_uint_gt(kit_count(kv), keys + 640 + 600);
+	kit_unlink(tree, TREE_ROOT, "dense");
+	kit_unlink(tree, TREE_ROOT, "sparse");
+	ck_assert_uint_eq(kit_count(kv), keys);
+}
+END_TEST
+
 START_TEST(reading_beyond_the_end_is_nothing)
 {
 	uint64_t ino = kit_create(tree, TREE_ROOT, "f");
@@ -355,6 +373,7 @@ contents_case(const char *name, SFun setup, SFun teardown)
 	tcase_add_test(tcase, holes_are_zeros_and_take_no_space);
 	tcase_add_loop_test(tcase, a_truncated_file_grows_with_zeros, 0, 11);
 	tcase_add_test(tcase, stat_tells_the_size_and_what_is_stored);
+	tcase_add_test(tcase, a_removed_file_leaves_no_key);
 	tcase_add_test(tcase, reading_beyond_the_end_is_nothing);
 	tcase_add_test(tcase, a_write_moves_mtime_and_ctime_only);
 	return tcase;
