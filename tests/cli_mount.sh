@@ -35,7 +35,7 @@ expect 0 "1" cat "$mnt/a"
 
 claim "a killed daemon's mountpoint is named, cleared, and its data is there"
 echo 2 >"$mnt/b"
-kill -KILL "$(sed -n 's/^pid //p' "$store/LOCK")"
+kill -KILL "$(daemon_pid "$store")" || fail "it could not be killed"
 for _ in {1..50}; do
 	stat "$mnt" >/dev/null 2>&1 || break
 	sleep 0.1

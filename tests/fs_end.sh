@@ -7,15 +7,9 @@ store=$tmp/store
 mnt=$tmp/mnt
 mkdir "$mnt"
 
-daemon_pid() {
-	sed -n 's/.*pid \([0-9]*\),.*/\1/p' "$store/LOCK"
-}
-
-# A process that has ended may stay a zombie for a while.
 wait_gone() {
 	for _ in {1..1200}; do
-		[[ $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) == [^Z] ]] ||
-			return 0
+		is_running "$1" || return 0
 		sleep 0.1
 	done
 	fail "the daemon does not end"
@@ -32,7 +26,7 @@ mkdir "$mnt/syncs"
 expect 0 "64" sh -c "ls '$mnt/syncs' | wc -l"
 
 claim "TERM writes back a mapped, dirty, open file and serves its user"
-pid=$(daemon_pid)
+pid=$(daemon_pid "$store")
 mkfifo "$tmp/end"
 ./tests/fs_ops hold "$mnt/held" 8 <"$tmp/end" >"$tmp/hold.out" &
 exec 4>"$tmp/end"
@@ -55,7 +49,7 @@ expect 0 "" keyfs mount "$store" "$mnt"
 expect 0 "64" sh -c "ls '$mnt/syncs' | wc -l"
 
 claim "an idle mount uses no processor time"
-pid=$(daemon_pid)
+pid=$(daemon_pid "$store")
 sleep 0.5
 used() {
 	awk '{ print $14 + $15 }' "/proc/$pid/stat"

@@ -15,16 +15,11 @@ start_round() {
 		{ fail "mount"; finish; }
 }
 
-# A process that has ended may stay a zombie for a while.
-is_running() {
-	[[ $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) == [^Z] ]]
-}
-
 kill_daemon() {
 	local pid
 
-	pid=$(sed -n 's/.*pid \([0-9]*\),.*/\1/p' "$store/LOCK")
-	kill -KILL "$pid"
+	pid=$(daemon_pid "$store")
+	kill -KILL "$pid" || fail "the daemon could not be killed"
 	while is_running "$pid"; do sleep 0.02; done
 	wait
 	umount -l "$mnt"

@@ -70,6 +70,16 @@ expect_error() {
 		fail "$*: message \"$errors\", not \"$pattern\""
 }
 
+# The process that serves a store, as the store's LOCK names it.
+daemon_pid() {
+	sed -n 's/^pid \([0-9]\+\)$/\1/p' "$1/LOCK"
+}
+
+# A process that has ended may stay a zombie for a while.
+is_running() {
+	[[ $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) == [^Z] ]]
+}
+
 # The end of every test: the exit status says how it went.
 finish() {
 	printf '%d claims, %d failures\n' "$claims" "$failures"
