@@ -101,6 +101,9 @@ struct compact_pick {
  *	a table that is more than half tombstones, from a number on, down a
  *	level, so that scans need not step over them.
  *
+ * A table that a merge could not read (table_meta.h, unreadable) is left out,
+ * and what overlaps it with it.
+ *
  * `oldest_snapshot`: the oldest live one, or the last visible sequence number.
  * -ENOENT: none is due, or what is due overlaps what is being compacted.
  * Requires: the store's lock. */
@@ -111,7 +114,7 @@ int compact_pick(struct version *version, const struct keyfs_options *options,
  * `upper`, both inclusive (.data NULL: no bound), for a merge into the next
  * sorted level.  Called again until -ENOENT (none is left), from level 0 to
  * KEYFS_LEVELS - 2.  -EBUSY: they are being compacted; wait for that.
- * Requires: the store's lock. */
+ * -EUCLEAN: one of them could not be read.  Requires: the store's lock. */
 int
 compact_pick_range(struct version *version, const struct keyfs_options *options,
 		   unsigned level, struct keyfs_slice lower,

@@ -53,6 +53,13 @@ hull_overlaps(const struct hull *hull, const struct table_meta *meta)
 }
 
 static bool
+is_unreadable(const struct table_meta *meta)
+{
+	/* Relaxed: it guards nothing. */
+	return atomic_load_explicit(&meta->unreadable, memory_order_relaxed);
+}
+
+static bool
 any_busy(struct table_meta *const *tables, size_t count)
 {
 	size_t i;
@@ -61,6 +68,27 @@ any_busy(struct table_meta *const *tables, size_t count)
 		if (tables[i]->being_compacted)
 			return true;
 	return false;
+}
+
+/* -EBUSY: some are being compacted.  -EUCLEAN: some cannot be read. */
+static int
+check_free(struct table_meta *const *tables, size_t count)
+{
+	size_t i;
+
+	if (any_busy(tables, count))
+		return -EBUSY;
+	for (i = 0; i < count; i++)
+		if (is_unreadable(tables[i]))
+			return -EUCLEAN;
+	return 0;
+}
+
+/* Another pick may still be possible. */
+static bool
+is_blocked(int r)
+{
+	return r == -EBUSY || r == -EUCLEAN;
 }
 
 static uint64_t
@@ -118,8 +146,8 @@ check_move(struct compact_pick *pick, const struct keyfs_options *options)
 	return 0;
 }
 
-/* Adds what the first inputs overlap in the output level.  -EBUSY: some of all
- * that is being compacted. */
+/* Adds what the first inputs overlap in the output level, and checks that all
+ * is free. */
 static int
 add_output_level(struct compact_pick *pick)
 {
@@ -134,7 +162,7 @@ add_output_level(struct compact_pick *pick)
 			version_overlaps(pick->version, pick->output_level,
 					 hull.smallest, hull.largest,
 					 pick->inputs + pick->first_count);
-	return any_busy(pick->inputs, pick->count) ? -EBUSY : 0;
+	return check_free(pick->inputs, pick->count);
 }
 
 /* Completes a pick whose first inputs are chosen, marks and references all of
@@ -233,8 +261,13 @@ pick_oldest(struct version *version, const struct keyfs_options *options,
 	size_t limit = (size_t)options->level0_tables * LEVEL0_MERGE_FACTOR;
 	size_t begin = l->count > limit ? l->count - limit : 0;
 
-	return pick_level0(version, options, l->tables[l->count - 1], begin,
-			   out);
+	size_t i;
+	int r = -EBUSY;
+
+	/* Something unreadable keeps what overlaps it, not the rest. */
+	for (i = l->count; i-- > begin && is_blocked(r);)
+		r = pick_level0(version, options, l->tables[i], begin, out);
+	return r;
 }
 
 /* ---- Sorted levels ---- */
@@ -271,7 +304,7 @@ overlap_below(const struct version_level *below, size_t *cursor,
 	for (i = *cursor; i < below->count; i++) {
 		if (key_compare(below->tables[i]->smallest, meta->largest) > 0)
 			break;
-		if (below->tables[i]->being_compacted)
+		if (check_free(&below->tables[i], 1))
 			return UINT64_MAX;
 		bytes += below->tables[i]->file_bytes;
 	}
@@ -295,7 +328,7 @@ pick_cheapest(struct version *version, const struct keyfs_options *options,
 					       &cursor, meta);
 		double cost = (double)below / (double)meta->file_bytes;
 
-		if (meta->being_compacted || below == UINT64_MAX ||
+		if (check_free(&meta, 1) || below == UINT64_MAX ||
 		    (best && cost >= best_cost))
 			continue;
 		best = meta;
@@ -311,7 +344,8 @@ pick_cheapest(struct version *version, const struct keyfs_options *options,
 static bool
 dense(const struct table_meta *meta)
 {
-	return !meta->being_compacted && meta->tombstones >= TOMBSTONES_MIN &&
+	return !meta->being_compacted && !is_unreadable(meta) &&
+	       meta->tombstones >= TOMBSTONES_MIN &&
 	       meta->tombstones > meta->entries / 2;
 }
 
@@ -329,7 +363,7 @@ pick_dense(struct version *version, const struct keyfs_options *options,
 	for (level = 0; level <= LAST; level++) {
 		const struct version_level *l = &version->levels[level];
 
-		for (i = 0; i < l->count && r == -EBUSY; i++) {
+		for (i = 0; i < l->count && is_blocked(r); i++) {
 			struct table_meta *meta = l->tables[i];
 
 			if (!dense(meta) ||
@@ -360,7 +394,7 @@ compact_pick(struct version *version, const struct keyfs_options *options,
 	scores[0] = compact_level0_score(version, options);
 	for (level = 1; level < LAST; level++)
 		scores[level] = compact_level_score(version, &targets, level);
-	for (tries = 0; tries < LAST && r == -EBUSY; tries++) {
+	for (tries = 0; tries < LAST && is_blocked(r); tries++) {
 		unsigned best = 0;
 
 		for (level = 1; level < LAST; level++)
@@ -372,9 +406,9 @@ compact_pick(struct version *version, const struct keyfs_options *options,
 		r = best ? pick_cheapest(version, options, best, out)
 			 : pick_oldest(version, options, out);
 	}
-	if (r == -EBUSY)
+	if (is_blocked(r))
 		r = pick_dense(version, options, oldest_snapshot, out);
-	return r == -EBUSY ? -ENOENT : r;
+	return is_blocked(r) ? -ENOENT : r;
 }
 
 int

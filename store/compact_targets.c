@@ -59,7 +59,7 @@ compact_level0_score(const struct version *version,
 	return (depth > side ? depth : side) / options->level0_tables;
 }
 
-/* What is on its way down does not count. */
+/* What is on its way down does not count, nor what never will be. */
 double
 compact_level_score(const struct version *version,
 		    const struct compact_targets *targets, unsigned level)
@@ -69,7 +69,9 @@ compact_level_score(const struct version *version,
 	size_t i;
 
 	for (i = 0; i < l->count; i++)
-		if (!l->tables[i]->being_compacted)
+		if (!l->tables[i]->being_compacted &&
+		    !atomic_load_explicit(&l->tables[i]->unreadable,
+					  memory_order_relaxed))
 			bytes += l->tables[i]->file_bytes;
 	if (!bytes)
 		return 0;

@@ -106,28 +106,11 @@ run(struct keyfs_store *db, const struct compact_pick *pick,
 	return r;
 }
 
-/* Inputs that cannot be read are never picked again: they stay marked, so that there is
- * no endless retry, and reads of what is good in them go on. */
-static void
-set_aside_locked(struct keyfs_store *db, struct compact_pick *pick)
-	REQUIRES(&db->lock)
-{
-	size_t i;
-
-	for (i = 0; i < pick->count; i++) {
-		pick->inputs[i]->being_compacted = true;
-		report(&db->reporter, KEYFS_LOG_ERROR,
-		       "table %06" PRIu64 " is left out of compactions",
-		       pick->inputs[i]->number);
-	}
-}
-
 /* Runs a pick.  Drops and retakes the lock. */
 static int
 run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 	REQUIRES(&db->lock)
 {
-	struct compact_pick kept = *pick;
 	struct seen seen = { 0 };
 	int r = db_seen_locked(db, &seen);
 
@@ -140,17 +123,7 @@ run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 		db_reserve_release(db);
 	mutex_lock(&db->lock);
 	db->compacting--;
-	if (r == -EUCLEAN || r == -EIO) {
-		kept.inputs = calloc(pick->count, sizeof(kept.inputs[0]));
-		if (kept.inputs)
-			memcpy(kept.inputs, pick->inputs,
-			       pick->count * sizeof(kept.inputs[0]));
-	}
 	compact_pick_fini(pick);
-	if ((r == -EUCLEAN || r == -EIO) && kept.inputs) {
-		set_aside_locked(db, &kept);
-		free(kept.inputs);
-	}
 	/* The pick may have been the last to hold its inputs. */
 	if (table_set_has_gone(&db->tables))
 		cond_signal(&db->keep);

@@ -31,6 +31,14 @@ stop(struct level_iter *it, int status)
 	it->iter.status = status;
 }
 
+/* The table inside met an error. */
+static void
+blame(struct level_iter *it, int error)
+{
+	if (it->flags & TABLE_ITER_NOFILL)
+		table_meta_blame(it->tables[it->at], error);
+}
+
 /* Puts table `at` inside.  False: there is none, or it cannot be opened. */
 static bool
 enter(struct level_iter *it, size_t at)
@@ -51,8 +59,10 @@ enter(struct level_iter *it, size_t at)
 			    &table);
 	if (!r)
 		r = table_iter(table, it->flags, &it->inside);
-	if (r)
+	if (r) {
+		blame(it, r);
 		stop(it, r);
+	}
 	return !r;
 }
 
@@ -66,6 +76,8 @@ show(struct level_iter *it)
 	it->iter.status = it->inside->status;
 	if (it->iter.valid)
 		it->iter.entry = it->inside->entry;
+	else
+		blame(it, it->iter.status);
 	return true;
 }
 

@@ -125,6 +125,21 @@ table_meta_retire(struct table_meta *meta)
 	atomic_store_explicit(&meta->retired, true, memory_order_relaxed);
 }
 
+void
+table_meta_blame(struct table_meta *meta, int error)
+{
+	if (error == -ENOMEM || error == -EAGAIN)
+		return;
+	/* Relaxed: it guards nothing.  Reported once. */
+	if (atomic_exchange_explicit(&meta->unreadable, true,
+				     memory_order_relaxed))
+		return;
+	report(meta->set->reporter, KEYFS_LOG_ERROR,
+	       "table %06" PRIu64 " cannot be read (%s): it is left out of "
+	       "compactions until the store is opened again",
+	       meta->number, strerror(-error));
+}
+
 int
 table_meta_open(struct table_meta *meta, bool nowait, struct table **out)
 {

@@ -48,6 +48,9 @@ struct table_meta {
 	/* Atomic. */
 	_Atomic uint32_t refs;
 	_Atomic bool retired;
+	/* A merge could not read it; it is picked no more until the store is
+	 * opened again: no endless retry, and the rest goes on. */
+	_Atomic bool unreadable;
 	_Atomic(struct table *) table; /* one reference; NULL: not open yet */
 	struct table_meta *next_gone;  /* the list's, after the last unref */
 };
@@ -71,6 +74,9 @@ void table_meta_unref(struct table_meta *meta); /* NULL is allowed */
 /* An installed, durable edit no longer holds the table: delete its file when
  * nobody reads it.  Not called for a table that has only changed its level. */
 void table_meta_retire(struct table_meta *meta);
+
+/* A merge met `error` reading it. */
+void table_meta_blame(struct table_meta *meta, int error);
 
 /* The open table, borrowed from `meta`.  -EAGAIN: `nowait`, and it is not open.
  * -EUCLEAN, -EIO and whatever else table_open() returns. */

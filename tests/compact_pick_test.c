@@ -301,6 +301,42 @@ START_TEST(what_is_being_compacted_is_left_alone)
 }
 END_TEST
 
+START_TEST(what_cannot_be_read_is_left_out)
+{
+	const struct keyfs_slice none = { NULL, 0 };
+
+	lay_levels();
+	table_meta_blame(version->levels[6].tables[2], -EAGAIN); /* 3 */
+	table_meta_blame(version->levels[6].tables[2], -ENOMEM);
+	ck_assert(!version->levels[6].tables[2]->unreadable);
+	table_meta_blame(version->levels[6].tables[2], -EUCLEAN);
+	ck_assert_int_eq(choose(), 0);
+	ck_assert_str_eq(inputs(), "5| 1 2");
+	compact_pick_fini(&pick);
+	ck_assert_int_eq(compact_pick_range(version, &options, 5,
+					    keyfs_str("f"), none, &pick),
+			 -EUCLEAN);
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_in_level_0_keeps_only_what_overlaps_it)
+{
+	struct table_meta *bad;
+
+	options.level0_tables = 2;
+	bad = add(0, "a", "c", 1); /* 1 */
+	add(0, "p", "r", 1);       /* 2 */
+	add(0, "b", "d", 1);       /* 3 over 1 */
+	add(0, "q", "s", 1);       /* 4 over 2 */
+	apply();
+	table_meta_blame(bad, -EIO);
+	ck_assert_int_eq(choose(), 0);
+	ck_assert_str_eq(inputs(), "4 2");
+	ck_assert_int_eq(choose(), -ENOENT);
+	compact_pick_fini(&pick);
+}
+END_TEST
+
 START_TEST(a_table_that_overlaps_nothing_moves)
 {
 	lay_levels();
@@ -434,6 +470,10 @@ main(void)
 	tcase_add_test(tcase, a_backlog_is_worked_off_from_the_oldest);
 	tcase_add_test(tcase, the_cheapest_table_goes_down);
 	tcase_add_test(tcase, what_is_being_compacted_is_left_alone);
+	tcase_add_test(tcase, what_cannot_be_read_is_left_out);
+	tcase_add_test(
+		tcase,
+		what_cannot_be_read_in_level_0_keeps_only_what_overlaps_it);
 	tcase_add_test(tcase, a_table_that_overlaps_nothing_moves);
 	tcase_add_test(tcase, a_move_onto_much_below_is_a_merge);
 	tcase_add_loop_test(tcase, a_table_of_tombstones_goes_down_early, 0, 2);

@@ -494,6 +494,68 @@ START_TEST(a_table_that_cannot_be_read_never_shows_an_older_version)
 }
 END_TEST
 
+static bool
+merges(const struct compact_pick *pick, const struct table_meta *meta)
+{
+	size_t i;
+
+	for (i = 0; i < pick->count; i++)
+		if (pick->inputs[i] == meta)
+			return true;
+	return false;
+}
+
+static void
+check_merge_fails(struct compact_pick *pick)
+{
+	struct compact_job job;
+	struct iter *input;
+
+	ck_assert_int_eq(compact_pick_iter(pick, &input), 0);
+	job = make_job(pick->output_level, input);
+	ck_assert_int_eq(compact_run(&job), -EUCLEAN);
+	ck_assert_uint_eq(job.output_count, 0);
+	iter_free(input);
+	compact_pick_fini(pick);
+}
+
+/* Of a merge that fails, the table that is to blame is left out from then on;
+ * nothing is lost, and compaction goes on around it. */
+START_TEST(a_damaged_table_does_not_stop_the_rest)
+{
+	char name[ENV_NAME_MAX + 1];
+	struct table_meta *bad = NULL;
+	unsigned round, failed = 0, done = 0;
+
+	for (round = 0; round < 40; round++) {
+		struct compact_pick pick;
+
+		write_some(100);
+		flush();
+		if (round == 20) {
+			bad = version->levels[6].tables[0];
+			table_file_name(bad->number, name);
+			ck_assert_int_eq(fault_env_flip(disk, name, 800), 0);
+			cache_drop_file(cache, bad->number);
+		}
+		while (!compact_pick(version, &options, last_seq, &pick)) {
+			if (pick.trivial_move || !bad || !merges(&pick, bad)) {
+				compact(&pick);
+				done += bad != NULL;
+				continue;
+			}
+			failed++;
+			check_merge_fails(&pick);
+		}
+	}
+	ck_assert_uint_eq(failed, 1);
+	ck_assert_uint_gt(done, 5);
+	ck_assert(bad->unreadable);
+	check_gets(last_seq, 500, false, -EUCLEAN);
+	check_files();
+}
+END_TEST
+
 START_TEST(approximate_sizes_add_up)
 {
 	uint64_t all, part, sum = 0, total = 0;
@@ -538,6 +600,7 @@ main(void)
 	tcase_add_test(
 		tcase,
 		a_table_that_cannot_be_read_never_shows_an_older_version);
+	tcase_add_test(tcase, a_damaged_table_does_not_stop_the_rest);
 	tcase_add_test(tcase, approximate_sizes_add_up);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
