@@ -62,20 +62,6 @@ make_log(struct keyfs_store *db, struct wal_writer **out)
 	return 0;
 }
 
-static int
-make_memtable(struct keyfs_store *db, struct memtable **out)
-{
-	struct view *view;
-	uint64_t seq;
-	int r;
-
-	/* The active one tells what keys have in common. */
-	view = db_view_pin(db, &seq);
-	r = memtable_new(db->options.memtable_bytes, view->memtables[0], out);
-	view_unref(view);
-	return r;
-}
-
 int
 db_prepare_next(struct keyfs_store *db)
 {
@@ -89,7 +75,7 @@ db_prepare_next(struct keyfs_store *db)
 	want_log = !db->next_log;
 	mutex_unlock(&db->lock);
 	if (want_memtable)
-		r = make_memtable(db, &memtable);
+		r = memtable_new(db->options.memtable_bytes, NULL, &memtable);
 	if (r == 0 && want_log)
 		r = make_log(db, &log);
 	mutex_lock(&db->lock);

@@ -8,6 +8,11 @@
 #include "store/checksum.h"
 #include "store/db.h"
 
+/* The part of its size at which the first memtable ends (its filter alone is a
+ * 32nd), and the least for which that is done. */
+#define FIRST_SHARE 16u
+#define FIRST_BYTES_MIN ((size_t)64 << 10)
+
 /* ---- The switch ---- */
 
 static bool
@@ -80,7 +85,8 @@ swap_locked(struct keyfs_store *db, struct view *view) REQUIRES(&db->write)
 
 /* The new log's header goes first: if it cannot be written, nothing has changed. */
 static int
-switch_to(struct keyfs_store *db, struct wal_writer *log) REQUIRES(&db->write)
+switch_to(struct keyfs_store *db, struct wal_writer *log,
+	  struct memtable *memtable) REQUIRES(&db->write)
 {
 	uint64_t last =
 		atomic_load_explicit(&db->last_seq, memory_order_relaxed);
@@ -93,6 +99,7 @@ switch_to(struct keyfs_store *db, struct wal_writer *log) REQUIRES(&db->write)
 		free(view);
 		return r;
 	}
+	memtable_learn(memtable, db->active);
 	mutex_lock(&db->lock);
 	swap_locked(db, view);
 	mutex_unlock(&db->lock);
@@ -102,16 +109,20 @@ switch_to(struct keyfs_store *db, struct wal_writer *log) REQUIRES(&db->write)
 int
 db_switch_locked(struct keyfs_store *db, unsigned flags)
 {
-	struct wal_writer *next;
+	struct memtable *memtable;
+	struct wal_writer *log;
+	bool ready;
 	int r;
 
 	/* What is ready stays ready: only a switch takes it, under the write
 	 * mutex. */
 	mutex_lock(&db->lock);
-	next = next_is_ready_locked(db) ? db->next_log : NULL;
+	ready = next_is_ready_locked(db);
+	log = db->next_log;
+	memtable = db->next_memtable;
 	mutex_unlock(&db->lock);
-	if (next)
-		return switch_to(db, next);
+	if (ready)
+		return switch_to(db, log, memtable);
 	if (flags & KEYFS_NOWAIT)
 		return -EAGAIN;
 	mutex_unlock(&db->write);
@@ -120,13 +131,26 @@ db_switch_locked(struct keyfs_store *db, unsigned flags)
 	return r;
 }
 
+/* The first memtable of a store that was just opened has learnt nothing of the
+ * keys and is the slower for it, so it ends early. */
+static size_t
+memtable_limit_locked(const struct keyfs_store *db) REQUIRES(&db->write)
+{
+	size_t limit = db->options.memtable_bytes;
+
+	if (limit < FIRST_SHARE * FIRST_BYTES_MIN ||
+	    memtable_has_learnt(db->active))
+		return limit;
+	return limit / FIRST_SHARE;
+}
+
 /* Whether the active pair must be switched before a payload of `bytes`. */
 static bool
 is_full_locked(const struct keyfs_store *db, size_t bytes) REQUIRES(&db->write)
 {
 	if (!wal_writer_fits(db->log, (uint32_t)bytes))
 		return true;
-	return memtable_bytes(db->active) >= db->options.memtable_bytes &&
+	return memtable_bytes(db->active) >= memtable_limit_locked(db) &&
 	       memtable_entries(db->active) > 0;
 }
 

@@ -24,9 +24,10 @@ enum { FILTER_SHARE = 32, FILTER_BITS = 5 };
 #define FILTER_WORDS_MAX (UINT64_C(1) << 32)
 
 struct memtable {
-	/* Constant. */
+	/* Constant once others have it. */
 	_Atomic uint64_t *filter; /* owned */
 	uint64_t filter_words;
+	bool has_learnt;
 
 	/* Atomic. */
 	_Atomic uint32_t refs;
@@ -49,16 +50,32 @@ memtable_new(size_t bytes, const struct memtable *like, struct memtable **out)
 	if (m->filter_words > FILTER_WORDS_MAX)
 		m->filter_words = FILTER_WORDS_MAX;
 	m->filter = calloc(m->filter_words, sizeof(*m->filter));
-	if (!m->filter ||
-	    skiplist_init(&m->list, &m->arena, like ? &like->list : NULL)) {
+	if (!m->filter || skiplist_init(&m->list, &m->arena)) {
 		arena_fini(&m->arena);
 		free(m->filter);
 		free(m);
 		return -ENOMEM;
 	}
 	atomic_init(&m->refs, 1);
+	if (like)
+		memtable_learn(m, like);
 	*out = m;
 	return 0;
+}
+
+void
+memtable_learn(struct memtable *memtable, const struct memtable *like)
+{
+	if (memtable_entries(like) == 0)
+		return;
+	skiplist_learn(&memtable->list, &like->list);
+	memtable->has_learnt = true;
+}
+
+bool
+memtable_has_learnt(const struct memtable *memtable)
+{
+	return memtable->has_learnt;
 }
 
 struct memtable *

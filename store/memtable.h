@@ -26,11 +26,18 @@
 struct memtable;
 
 /* Makes one for about `bytes` of memory in all; the filter is sized by it.
- * `like` (may be NULL): the memtable before it, which may still be written to;
- * its keys say what keys of this one are likely to share.  One reference, the
- * caller's. */
+ * `like`: see memtable_learn(); may be NULL.  One reference, the caller's. */
 int
 memtable_new(size_t bytes, const struct memtable *like, struct memtable **out);
+
+/* Lets the keys of the memtable before say what keys of this one are likely to
+ * share; without, reading and writing take up to half as long again.  Costs a
+ * search for each byte that keys begin with.  Requires: it is empty and nobody
+ * else has it.  `like` may be written to meanwhile. */
+void memtable_learn(struct memtable *memtable, const struct memtable *like);
+
+/* Whether it has learnt from one that was not empty. */
+bool memtable_has_learnt(const struct memtable *memtable);
 struct memtable *memtable_ref(struct memtable *memtable);
 void memtable_unref(struct memtable *memtable); /* NULL is allowed */
 

@@ -65,10 +65,10 @@ skiplist_room(size_t count, size_t bytes)
 	return count * each + bytes;
 }
 
-/* Learns, for each first byte, what the keys of `like` share: what the smallest
- * and the largest of them do. */
-static void
-learn_stems(struct key_coder *coder, const struct skiplist *like)
+/* For each first byte: what the smallest and the largest key of `like` share,
+ * all share. */
+void
+skiplist_learn(struct skiplist *list, const struct skiplist *like)
 {
 	const struct skipnode *node = skiplist_first(like);
 
@@ -83,14 +83,14 @@ learn_stems(struct key_coder *coder, const struct skiplist *like)
 
 		/* One key alone says nothing of the next. */
 		if (!key_equal(node_key(node), node_key(last)))
-			key_coder_set(coder, node_key(node), node_key(last));
+			key_coder_set(&list->coder, node_key(node),
+				      node_key(last));
 		node = skipnode_next(last);
 	}
 }
 
 int
-skiplist_init(struct skiplist *list, struct arena *arena,
-	      const struct skiplist *like)
+skiplist_init(struct skiplist *list, struct arena *arena)
 {
 	unsigned level;
 
@@ -113,8 +113,6 @@ skiplist_init(struct skiplist *list, struct arena *arena,
 	atomic_init(&list->height, 1);
 	list->random = UINT64_C(0x9e3779b97f4a7c15);
 	key_coder_init(&list->coder);
-	if (like)
-		learn_stems(&list->coder, like);
 	return 0;
 }
 

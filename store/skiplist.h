@@ -62,10 +62,12 @@ struct skiplist {
 	uint64_t random;
 };
 
-/* `like` (may be NULL): a list of much the same keys, from which the stems of
- * the key codes are learnt; it may be written to at the same time. */
-int skiplist_init(struct skiplist *list, struct arena *arena,
-		  const struct skiplist *like);
+int skiplist_init(struct skiplist *list, struct arena *arena);
+
+/* Learns the stems of the key codes from a list of much the same keys, which
+ * may be written to at the same time.  Requires: `list` is empty and nobody
+ * reads it. */
+void skiplist_learn(struct skiplist *list, const struct skiplist *like);
 
 /* What the arena must have in reserve for so many inserts of so many bytes of
  * keys and values in all; SIZE_MAX if that is beyond memory. */

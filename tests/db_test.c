@@ -652,6 +652,24 @@ START_TEST(short_sessions_leave_no_pile_of_files)
 }
 END_TEST
 
+START_TEST(the_first_memtable_ends_early_and_the_next_do_not)
+{
+	struct keyfs_options options = small();
+	unsigned i;
+
+	options.memory_bytes = 8 << 20;
+	options.memtable_bytes = 2 << 20;
+	ck_assert_int_eq(keyfs_close(store), 0);
+	ck_assert_int_eq(open_with(&options), 0);
+	for (i = 0; i < 4; i++)
+		fill(1500, "0123456789012345678901234567890123456789");
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	ck_assert_uint_eq(stats().flushes, 1);
+	ck_assert_uint_lt(stats().entries, 2000);
+	ck_assert_uint_gt(stats().memtable_bytes, 256 << 10);
+}
+END_TEST
+
 static int
 count_table(void *arg, const char *name)
 {
@@ -797,6 +815,8 @@ db_suite(void)
 	tcase_add_test(tcase, read_only_reads_and_changes_nothing);
 	tcase_add_test(tcase, a_forked_child_is_refused);
 	tcase_add_test(tcase, short_sessions_leave_no_pile_of_files);
+	tcase_add_test(tcase,
+		       the_first_memtable_ends_early_and_the_next_do_not);
 	tcase_add_test(tcase, merged_tables_are_removed_at_once);
 	tcase_add_test(tcase, writers_on_threads_lose_nothing);
 	tcase_add_test(tcase, properties_are_text);

@@ -116,8 +116,11 @@ START_TEST(keys_unlike_those_before_are_sorted_right)
 	versions_init(&first);
 	versions_init(&second);
 	versions_random(&first, &random, 50, 1, 40);
-	fill(old, &first);
 	m = make(1 << 20, old);
+	ck_assert(!memtable_has_learnt(m)); /* there was nothing to learn */
+	fill(old, &first);
+	memtable_learn(m, old);
+	ck_assert(memtable_has_learnt(m));
 	memtable_unref(old);
 	versions_random(&second, &random, 2000, 1, 40);
 	versions_random(&second, &random, 2000, 2001, 3000);
