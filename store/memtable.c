@@ -190,8 +190,11 @@ stand_on(struct iter *iter, const struct skipnode *node)
 {
 	((struct memtable_iter *)iter)->node = node;
 	iter->valid = node != NULL;
-	if (node)
-		skipnode_entry(node, &iter->entry);
+	if (!node)
+		return;
+	skipnode_entry(node, &iter->entry);
+	/* Neighbours in order lie anywhere in memory. */
+	skipnode_prefetch_next(node);
 }
 
 static const struct skiplist *

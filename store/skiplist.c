@@ -285,6 +285,18 @@ skipnode_next(const struct skipnode *node)
 				    memory_order_acquire);
 }
 
+void
+skipnode_prefetch_next(const struct skipnode *node)
+{
+	const struct skipnode *next = skipnode_next(node);
+
+	/* Its first link, and the key that comes behind the header. */
+	if (next) {
+		__builtin_prefetch(link_of(next, 0));
+		__builtin_prefetch(next->bytes);
+	}
+}
+
 const struct skipnode *
 skiplist_seek(const struct skiplist *list, struct keyfs_slice key, uint64_t seq)
 {

@@ -77,6 +77,9 @@ size_t skiplist_room(size_t count, size_t bytes);
  * other in order cost O(1).  The writer's. */
 void skiplist_insert(struct skiplist *list, const struct entry *entry);
 
+/* Has the processor fetch the next node while this one is looked at. */
+void skipnode_prefetch_next(const struct skipnode *node);
+
 /* The first node that does not sort before (key, seq); NULL: none. */
 const struct skipnode *skiplist_seek(const struct skiplist *list,
 				     struct keyfs_slice key, uint64_t seq);
