@@ -192,6 +192,21 @@ too_many_held(void)
 	return true;
 }
 
+static bool
+too_many_keys(void)
+{
+	int i;
+
+	for (i = 0; i < WAIT_STEPS / 2; i++) {
+		if (child.options->keys_max == 0 ||
+		    kv_mem_count(child.kv) <= child.options->keys_max)
+			return false;
+		sleep_ms(10);
+	}
+	fprintf(stderr, "%zu keys are left\n", kv_mem_count(child.kv));
+	return true;
+}
+
 /* Returns 0, or a number that says what went wrong. */
 static int
 child_run(void)
@@ -213,6 +228,8 @@ child_run(void)
 	r = run_session(tree);
 	kv_mem_faults(child.kv)->error = 0;
 	kv_mem_faults(child.kv)->again_every = 0;
+	if (too_many_keys())
+		return 108;
 	if (tree_close(tree) != 0 || r != 0)
 		return 102;
 	if (too_many_held())

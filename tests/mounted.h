@@ -24,6 +24,9 @@ struct mounted_options {
 	unsigned sync_ms;
 	/* Not 0: at the end the kernel may hold at most this many inodes. */
 	size_t held_max;
+	/* Not 0: after the session, with the worker still running, the engine
+	 * must come down to this many keys. */
+	size_t keys_max;
 	/* Called in the child before mounting. */
 	int (*prepare)(struct tree *tree);
 	/* Called in the child when the tree is closed and open again; a result

@@ -184,25 +184,9 @@ END_TEST
 /* Superblock, numbers, totals, and the root's attributes. */
 #define KEYS_OF_AN_EMPTY_TREE 4u
 
-static int
-only_the_root_is_left(struct kv *kv, struct tree *tree)
-{
-	int i;
-
-	/* Contents are removed after the names, by the worker. */
-	if (tree_start(tree) != 0)
-		return 1;
-	for (i = 0; i < 2000; i++) {
-		if (kv_mem_count(kv) <= KEYS_OF_AN_EMPTY_TREE)
-			return 0;
-		usleep(10000);
-	}
-	return 1;
-}
-
 START_TEST(an_open_file_outlives_its_name)
 {
-	struct mounted_options options = { .verify = only_the_root_is_left,
+	struct mounted_options options = { .keys_max = KEYS_OF_AN_EMPTY_TREE,
 					   .held_max = 1 };
 	char text[16] = "";
 	struct stat st;
@@ -250,7 +234,7 @@ make_before_mounting(struct tree *tree)
 START_TEST(a_file_that_was_only_listed_is_counted)
 {
 	struct mounted_options options = { .prepare = make_before_mounting,
-					   .verify = only_the_root_is_left,
+					   .keys_max = KEYS_OF_AN_EMPTY_TREE,
 					   .held_max = 1 };
 	char text[16] = "";
 	int fd;
@@ -272,7 +256,7 @@ END_TEST
 
 START_TEST(every_count_is_given_back)
 {
-	struct mounted_options options = { .verify = only_the_root_is_left,
+	struct mounted_options options = { .keys_max = KEYS_OF_AN_EMPTY_TREE,
 					   .held_max = 1,
 					   .again_every = (unsigned)_i };
 	char path[4096];
