@@ -27,6 +27,8 @@ struct info_log;
 /* Level-0 tables at which delays reach their end and writers stop, as a multiple of
  * options.level0_tables. */
 #define DB_LEVEL0_STOP 8u
+/* The cache keeps this share of the budget, however many memtables wait: 1/8. */
+#define DB_CACHE_SHARE_MIN 8u
 /* What a full disk must leave free beside what is not flushed, for the manifest and
  * for steps of log space. */
 #define DB_SPACE_MARGIN_BYTES (UINT64_C(4) << 20)
@@ -98,6 +100,9 @@ struct keyfs_store {
 	/* Guarded by write. */
 	struct memtable *active; /* holds a reference */
 	struct wal_writer *log;  /* holds a reference; NULL: read-only */
+
+	/* The keeper's own: the sealed memtables that the cache has made way for. */
+	size_t budgeted;
 
 	struct mutex lock;
 	struct cond work; /* flush and compaction: something may be due */
@@ -219,6 +224,10 @@ int db_admit(struct keyfs_store *db, size_t bytes, unsigned flags);
 
 /* Recomputes back-pressure after a change of what is due. */
 void db_pressure_update_locked(struct keyfs_store *db) REQUIRES(&db->lock);
+
+/* Gives the cache what the memtables leave of the budget (P7).  The keeper's: it may
+ * have much to evict. */
+void db_budget_update(struct keyfs_store *db);
 
 /* Asks the disk what is free. */
 void db_space_refresh(struct keyfs_store *db);

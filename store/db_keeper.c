@@ -18,7 +18,7 @@
 
 /* What there is to do, found under the lock. */
 struct chores {
-	bool prepare, extend, sync, sweep, restore;
+	bool prepare, extend, sync, sweep, restore, budget;
 	uint64_t wait_ms; /* nothing to do before; UINT64_MAX: until woken */
 };
 
@@ -148,6 +148,7 @@ look_locked(struct keyfs_store *db, struct chores *out) REQUIRES(&db->lock)
 	out->prepare = !db->next_log || !db->next_memtable;
 	out->extend =
 		atomic_load_explicit(&db->wants_room, memory_order_relaxed);
+	out->budget = db->sealed_count != db->budgeted;
 	out->sweep = table_set_has_gone(&db->tables);
 	if (db->sync_due_ns && db->sync_due_ns <= now) {
 		out->sync = true;
@@ -166,7 +167,7 @@ static bool
 has_work(const struct chores *chores)
 {
 	return chores->prepare || chores->extend || chores->sync ||
-	       chores->sweep || chores->restore;
+	       chores->sweep || chores->restore || chores->budget;
 }
 
 static void
@@ -174,6 +175,8 @@ do_chores(struct keyfs_store *db, struct chores *chores)
 {
 	if (chores->extend)
 		extend_log(db);
+	if (chores->budget)
+		db_budget_update(db);
 	if (chores->prepare)
 		(void)db_prepare_next(db);
 	if (chores->sync)

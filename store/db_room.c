@@ -98,6 +98,23 @@ owe(struct keyfs_store *db, size_t bytes)
 					  memory_order_relaxed);
 }
 
+/* ---- Memory ---- */
+
+void
+db_budget_update(struct keyfs_store *db)
+{
+	size_t least = db->options.memory_bytes / DB_CACHE_SHARE_MIN, taken;
+
+	mutex_lock(&db->lock);
+	db->budgeted = db->sealed_count;
+	mutex_unlock(&db->lock);
+	/* The active one is counted full: it will be. */
+	taken = (db->budgeted + 1) * db->options.memtable_bytes;
+	if (taken + least > db->options.memory_bytes)
+		taken = db->options.memory_bytes - least;
+	cache_set_capacity(db->cache, db->options.memory_bytes - taken);
+}
+
 /* ---- Space ---- */
 
 size_t

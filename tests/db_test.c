@@ -762,6 +762,38 @@ START_TEST(writers_on_threads_lose_nothing)
 }
 END_TEST
 
+/* ---- Bounds ---- */
+
+START_TEST(memtables_and_cache_share_one_budget)
+{
+	struct keyfs_options options = small();
+	struct keyfs_stats s;
+	unsigned i;
+
+	ck_assert_int_eq(keyfs_close(store), 0);
+	options.memory_bytes = 4 << 20;
+	options.memtable_bytes = 1 << 20;
+	ck_assert_int_eq(open_with(&options), 0);
+	for (i = 0; i < 40000; i++) {
+		static const char value[400] = "v";
+		char key[32];
+
+		(void)snprintf(key, sizeof(key), "key%06u", i * 7919 % 40000);
+		ck_assert_int_eq(keyfs_put(store, NULL, keyfs_str(key),
+					   keyfs_bytes(value, sizeof(value)),
+					   0),
+				 0);
+		(void)get(key + i % 2);
+		if (i % 500)
+			continue;
+		s = stats();
+		/* The keeper makes way a moment after the switch. */
+		ck_assert_uint_le(s.memtable_bytes + s.cache_bytes,
+				  s.memory_budget + options.memtable_bytes / 2);
+	}
+}
+END_TEST
+
 /* ---- Looking inside ---- */
 
 START_TEST(properties_are_text)
@@ -819,6 +851,7 @@ db_suite(void)
 		       the_first_memtable_ends_early_and_the_next_do_not);
 	tcase_add_test(tcase, merged_tables_are_removed_at_once);
 	tcase_add_test(tcase, writers_on_threads_lose_nothing);
+	tcase_add_test(tcase, memtables_and_cache_share_one_budget);
 	tcase_add_test(tcase, properties_are_text);
 	suite_add_tcase(suite, tcase);
 	return suite;
