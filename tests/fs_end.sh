@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # fs_end.sh - mappings, syncs, and the end of a busy mount: nothing is lost.
-. "${srcdir:-.}/tests/lib.sh"
+. "${srcdir:-.}/tests/lib.sh" || exit 1
 
 store=$tmp/store
 mnt=$tmp/mnt

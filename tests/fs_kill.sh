@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fs_kill.sh - SIGKILL of the daemon under load, again and again: every operation
 # that was answered is there, and nothing is half done.
-. "${srcdir:-.}/tests/lib.sh"
+. "${srcdir:-.}/tests/lib.sh" || exit 1
 
 rounds=${KEYFS_TEST_ROUNDS:-20}
 writers=3
@@ -19,7 +19,10 @@ kill_daemon() {
 	local pid
 
 	pid=$(daemon_pid "$store")
-	kill -KILL "$pid" || fail "the daemon could not be killed"
+	if ! kill -KILL "$pid"; then
+		fail "the daemon could not be killed"
+		finish
+	fi
 	while is_running "$pid"; do sleep 0.02; done
 	wait
 	umount -l "$mnt"

@@ -32,6 +32,7 @@
 
 #define CONTENTS_MAX 6000u
 #define RECORD 64u
+#define PATIENCE_S 300u
 
 static void __attribute__((noreturn, format(printf, 1, 2)))
 die(const char *format, ...)
@@ -445,6 +446,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: %s WHAT PATH ARGUMENT\n", argv[0]);
 		return 2;
 	}
+	/* What nobody ends, ends by itself. */
+	alarm(PATIENCE_S);
 	dir = argv[2];
 	len = strtoul(argv[3], NULL, 10) << 20;
 	if (strcmp(what, "work") == 0)

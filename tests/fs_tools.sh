@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # fs_tools.sh - ordinary programs on a mounted store: they work, and what they
 # wrote is there after the next mount.
-. "${srcdir:-.}/tests/lib.sh"
+. "${srcdir:-.}/tests/lib.sh" || exit 1
 
 store=$tmp/store
 mnt=$tmp/mnt
