@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* db_kit.h - one store on one simulated disk, for tests of the database: limits so
+ * small that flush and compaction happen, and calls in one line.  Failures inside are
+ * the test's. */
+#ifndef TESTS_DB_KIT_H
+#define TESTS_DB_KIT_H
+
+#include "store/store.h"
+#include "tests/fault_env.h"
+
+extern struct fault_env *disk;
+extern struct keyfs_store *store;
+
+/* A memtable of 4 KiB, tables of 4 KiB, a budget of 1 MiB. */
+struct keyfs_options kit_small(void);
+int kit_open_with(const struct keyfs_options *options);
+void kit_reopen(void);
+
+/* The fixture: an open, empty store. */
+void kit_setup(void);
+void kit_teardown(void);
+
+int kit_put(const char *key, const char *value);
+/* What a key holds, in static memory; "-" if it is absent, "!" on an error. */
+const char *kit_get_at(const struct keyfs_snapshot *snapshot, const char *key);
+const char *kit_get(const char *key);
+/* Puts key000000, key000001 ... */
+void kit_fill(unsigned count, const char *value);
+struct keyfs_stats kit_stats(void);
+
+#endif
