@@ -22,6 +22,10 @@ enum cmd_status {
 	CMD_FULL = 7,  /* no space left */
 };
 
+/* Exit statuses of the helpers of mount(8) and umount(8), which hand them on. */
+#define CMD_HELPER_USAGE 1
+#define CMD_HELPER_FAILED 32
+
 struct cmd {
 	const char *name;
 	const char *synopsis; /* what follows the name; "" for nothing */
@@ -52,9 +56,10 @@ const struct cmd *cmd_find(const char *name);
 /* What `keyfs help NAME` prints. */
 void cmd_explain(const struct cmd *cmd);
 
-/* Runs as mount.keyfs, the helper of mount(8), with its arguments and exit
- * statuses. */
+/* Run as the helpers of mount(8) and umount(8), with the arguments and exit
+ * statuses that those expect. */
 int cmd_mount_helper(int argc, char **argv);
+int cmd_umount_helper(int argc, char **argv);
 
 /* ---- For the commands ---- */
 

@@ -25,10 +25,6 @@
 #include "src/path.h"
 #include "src/serve.h"
 
-/* Exit statuses of mount(8), which hands on those of its helpers. */
-#define MOUNT_USAGE 1
-#define MOUNT_FAILED 32
-
 struct mount_line {
 	struct mount_options options;
 	const char *store, *mountpoint; /* as given */
@@ -302,19 +298,19 @@ cmd_mount_helper(int argc, char **argv)
 	while ((option = cmd_option(&cmd_mount, argc, argv,
 				    "sfnvN:t:o:", NULL)) != -1) {
 		if (option == '?')
-			return MOUNT_USAGE;
+			return CMD_HELPER_USAGE;
 		line.fake |= option == 'f';
 		if (option == 'o' && add_options(&line, optarg) != CMD_OK)
-			return MOUNT_USAGE;
+			return CMD_HELPER_USAGE;
 	}
 	if (argc - optind != 2) {
 		cmd_usage(&cmd_mount, "needs a store and a mountpoint");
-		return MOUNT_USAGE;
+		return CMD_HELPER_USAGE;
 	}
 	line.store = argv[optind];
 	line.mountpoint = argv[optind + 1];
 	status = mount_store(&line);
-	return status == CMD_OK ? 0 : MOUNT_FAILED;
+	return status == CMD_OK ? 0 : CMD_HELPER_FAILED;
 }
 
 const struct cmd cmd_mount = {

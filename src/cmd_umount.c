@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -14,19 +15,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/ctl.h"
 #include "src/cmd.h"
 #include "src/log.h"
 #include "src/mounts.h"
 #include "src/path.h"
 #include "store/store.h"
 
-/* How long closing may take: one memtable is written, on a slow disk. */
-#define CLOSE_WAIT_MS 120000u
+/* How long closing may take: one memtable is written, on a slow disk.  In steps,
+ * to see whether the store was mounted again meanwhile. */
+#define CLOSE_WAIT_MS 1000u
+#define CLOSE_TRIES 120u
 
 /* Not root: fusermount3 is set-user-id and unmounts what is the caller's; it
  * prints its own messages. */
 static int
-unmount_by_helper(const char *mountpoint)
+unmount_by_helper(const char *mountpoint, bool lazy)
 {
 	pid_t child = fork();
 	int status;
@@ -34,8 +38,8 @@ unmount_by_helper(const char *mountpoint)
 	if (child < 0)
 		return cmd_fail(&cmd_umount, mountpoint, -errno);
 	if (child == 0) {
-		execlp("fusermount3", "fusermount3", "-u", "--", mountpoint,
-		       (char *)NULL);
+		execlp("fusermount3", "fusermount3", lazy ? "-uz" : "-u", "--",
+		       mountpoint, (char *)NULL);
 		log_error("umount: fusermount3: %s; install the package fuse3",
 			  strerror(errno));
 		_exit(CMD_FAILED);
@@ -47,13 +51,14 @@ unmount_by_helper(const char *mountpoint)
 							     : CMD_FAILED;
 }
 
+/* `flags` are those of umount2(2). */
 static int
-unmount(const char *mountpoint)
+unmount(const char *mountpoint, int flags)
 {
-	if (umount2(mountpoint, UMOUNT_NOFOLLOW) == 0)
+	if (umount2(mountpoint, flags | UMOUNT_NOFOLLOW) == 0)
 		return CMD_OK;
 	if (errno == EPERM)
-		return unmount_by_helper(mountpoint);
+		return unmount_by_helper(mountpoint, flags & MNT_DETACH);
 	if (errno != EBUSY)
 		return cmd_fail(&cmd_umount, mountpoint, -errno);
 	log_error("umount: %s: in use; `fuser -vm %s` shows by whom",
@@ -64,53 +69,101 @@ unmount(const char *mountpoint)
 /* Opening shared and for reading waits for the daemon's lock and changes
  * nothing. */
 static int
-wait_closed(const char *path)
+try_lock(const char *path)
 {
 	struct keyfs_options options = { .size = sizeof(options),
 					 .read_only = true,
 					 .lock_wait_ms = CLOSE_WAIT_MS,
 					 .label = "keyfs umount" };
 	struct keyfs_store *store;
-	struct stat st;
 	int r;
 
-	/* A store that was moved or removed while it was mounted. */
-	if (stat(path, &st) < 0)
-		return CMD_OK;
 	r = keyfs_open(path, &options, &store);
-	if (r == 0)
-		r = keyfs_close(store);
-	/* Somebody else has mounted it since. */
-	if (r == -EBUSY)
-		return CMD_OK;
-	return r < 0 ? cmd_fail_store(&cmd_umount, path, r) : CMD_OK;
+	return r < 0 ? r : keyfs_close(store);
 }
 
 static int
-umount_run(int argc, char **argv)
+wait_closed(const char *store)
+{
+	struct stat st;
+	char *again;
+	int r = -EBUSY;
+	unsigned i;
+
+	/* A store that was moved or removed while it was mounted. */
+	if (stat(store, &st) < 0)
+		return CMD_OK;
+	for (i = 0; i < CLOSE_TRIES && r == -EBUSY; i++) {
+		r = try_lock(store);
+		if (r == -EBUSY && ctl_find_mount(store, &again) == 0) {
+			/* By somebody else, since. */
+			free(again);
+			return CMD_OK;
+		}
+	}
+	if (r == -EBUSY) {
+		log_error("umount: %s: unmounted, but the store is still open "
+			  "after %u s; another mount namespace may have it",
+			  store, CLOSE_TRIES * CLOSE_WAIT_MS / 1000);
+		return CMD_BUSY;
+	}
+	return r < 0 ? cmd_fail_store(&cmd_umount, store, r) : CMD_OK;
+}
+
+static int
+umount_path(const char *path, int flags)
 {
 	char *mountpoint, *store;
 	int r, status;
 
-	if (cmd_option(&cmd_umount, argc, argv, "", NULL) != -1)
-		return CMD_USAGE;
-	if (argc - optind != 1)
-		return cmd_usage(&cmd_umount, "needs one mountpoint");
-	r = path_absolute(argv[optind], &mountpoint);
+	r = path_absolute(path, &mountpoint);
 	if (r < 0)
-		return cmd_fail(&cmd_umount, argv[optind], r);
+		return cmd_fail(&cmd_umount, path, r);
 	store = mounts_store_at(mountpoint);
 	if (store == NULL) {
 		log_error("umount: %s: no store is mounted there", mountpoint);
 		status = CMD_NOT_FOUND;
 	} else {
-		status = unmount(mountpoint);
-		if (status == CMD_OK)
+		status = unmount(mountpoint, flags);
+		/* A detached mount ends with its last user, whenever that is. */
+		if (status == CMD_OK && !(flags & MNT_DETACH))
 			status = wait_closed(store);
 	}
 	free(store);
 	free(mountpoint);
 	return status;
+}
+
+static int
+umount_run(int argc, char **argv)
+{
+	if (cmd_option(&cmd_umount, argc, argv, "", NULL) != -1)
+		return CMD_USAGE;
+	if (argc - optind != 1)
+		return cmd_usage(&cmd_umount, "needs one mountpoint");
+	return umount_path(argv[optind], 0);
+}
+
+/* umount(8) calls: umount.fuse.keyfs MOUNTPOINT [-flnrv] [-N NAMESPACE]
+ * [-t TYPE]. */
+int
+cmd_umount_helper(int argc, char **argv)
+{
+	int option, flags = 0;
+
+	while ((option = cmd_option(&cmd_umount, argc, argv,
+				    "flnrvN:t:", NULL)) != -1) {
+		if (option == '?')
+			return CMD_HELPER_USAGE;
+		flags |= option == 'f' ? MNT_FORCE : 0;
+		flags |= option == 'l' ? MNT_DETACH : 0;
+	}
+	if (argc - optind != 1) {
+		cmd_usage(&cmd_umount, "needs one mountpoint");
+		return CMD_HELPER_USAGE;
+	}
+	return umount_path(argv[optind], flags) == CMD_OK ? 0
+							  : CMD_HELPER_FAILED;
 }
 
 const struct cmd cmd_umount = {

@@ -109,13 +109,28 @@ asks_for_help(int argc, char **argv)
 	       (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
 }
 
+/* Whether this is `helper`.keyfs or `helper`.fuse.keyfs: mount(8) looks for the
+ * type that it was given, umount(8) for the one in the table of mounts. */
+static bool
+is_called(const char *helper)
+{
+	const char *name = program_invocation_short_name;
+	size_t len = strlen(helper);
+
+	return strncmp(name, helper, len) == 0 &&
+	       (strcmp(name + len, ".keyfs") == 0 ||
+		strcmp(name + len, ".fuse.keyfs") == 0);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct cmd *cmd;
 
-	if (strcmp(program_invocation_short_name, "mount.keyfs") == 0)
+	if (is_called("mount"))
 		return cmd_mount_helper(argc, argv);
+	if (is_called("umount"))
+		return cmd_umount_helper(argc, argv);
 	if (argc < 2) {
 		log_error("no command: `keyfs help` lists them");
 		return CMD_USAGE;

@@ -104,6 +104,21 @@ expect 0 "" keyfs umount "$mnt"
 expect_error 32 "*" "$tmp/mount.keyfs" "$store" "$tmp/nodir" -o rw
 expect_error 1 "*" "$tmp/mount.keyfs" "$store"
 
+claim "the helper of umount(8) takes its command line and waits too"
+ln -s "$KEYFS" "$tmp/umount.fuse.keyfs"
+expect 0 "" keyfs mount "$store" "$mnt"
+expect 0 "" "$tmp/umount.fuse.keyfs" "$mnt" -v -t fuse.keyfs
+expect 0 "4" keyfs get "$store" c
+expect_error 32 "*: no store is mounted there" "$tmp/umount.fuse.keyfs" "$mnt"
+expect_error 1 "*" "$tmp/umount.fuse.keyfs"
+expect 0 "" keyfs mount "$store" "$mnt"
+exec 5<"$mnt/c"
+expect 0 "" "$tmp/umount.fuse.keyfs" -l "$mnt"
+expect_error 4 "*: it is mounted, but not where this process can see it *" \
+	keyfs get "$store" c
+exec 5<&-
+expect 0 "4" keyfs get "$store" c
+
 claim "a misspelt command names the nearest"
 expect_error 2 '*did you mean "mount"?*' keyfs mont
 expect_error 2 "*no command*" keyfs
