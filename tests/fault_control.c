@@ -134,7 +134,6 @@ fault_env_reboot(struct fault_env *fault, enum fault_crash kind, uint64_t seed)
 	fault->disk = found;
 	fault->generation++;
 	fault->crashed = false;
-	fault->crash_at = UINT64_MAX;
 	pthread_mutex_unlock(&fault->lock);
 }
 
@@ -260,33 +259,49 @@ find_file(const struct fault_env *fault, const char *name)
 	return dir ? disk_name_find(&dir->now, plain) : NULL;
 }
 
-bool
-fault_env_synced(struct fault_env *fault, const char *name)
+static bool
+name_is_synced(const struct fault_env *fault, const char *name)
 {
-	struct disk_inode *inode = NULL;
-	struct disk_dir *dir;
 	const char *plain;
+	struct disk_dir *dir = find_dir(fault, name, &plain);
+	struct disk_inode *inode =
+		dir ? disk_name_find(&dir->now, plain) : NULL;
+
+	return inode && disk_name_find(&dir->durable, plain) == inode;
+}
+
+bool
+fault_env_name_synced(struct fault_env *fault, const char *name)
+{
 	bool synced;
 
 	pthread_mutex_lock(&fault->lock);
-	dir = find_dir(fault, name, &plain);
-	if (dir)
-		inode = disk_name_find(&dir->now, plain);
-	synced = inode && disk_name_find(&dir->durable, plain) == inode &&
-		 disk_is_clean(inode);
+	synced = name_is_synced(fault, name);
 	pthread_mutex_unlock(&fault->lock);
 	return synced;
 }
 
-bool
-fault_env_data_synced(struct fault_env *fault, const char *name)
+uint64_t
+fault_env_unsynced_bytes(struct fault_env *fault, const char *name)
 {
 	struct disk_inode *inode;
-	bool synced;
+	uint64_t bytes;
 
 	pthread_mutex_lock(&fault->lock);
 	inode = find_file(fault, name);
-	synced = inode && disk_is_clean(inode);
+	bytes = inode ? disk_unsynced_bytes(inode) : UINT64_MAX;
+	pthread_mutex_unlock(&fault->lock);
+	return bytes;
+}
+
+bool
+fault_env_synced(struct fault_env *fault, const char *name)
+{
+	bool synced;
+
+	pthread_mutex_lock(&fault->lock);
+	synced = name_is_synced(fault, name) &&
+		 disk_is_clean(find_file(fault, name));
 	pthread_mutex_unlock(&fault->lock);
 	return synced;
 }

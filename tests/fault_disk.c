@@ -391,20 +391,27 @@ disk_drop_dirty(struct disk_inode *inode)
 	}
 }
 
-bool
-disk_is_clean(const struct disk_inode *inode)
+uint64_t
+disk_unsynced_bytes(const struct disk_inode *inode)
 {
 	uint8_t page[DISK_PAGE];
+	uint64_t bytes = 0;
 	size_t len;
 
-	if (inode->change_count > 0)
-		return false;
+	for (size_t i = 0; i < inode->change_count; i++)
+		bytes += inode->changes[i].len;
 	for (uint64_t at = 0; inode->region && at < inode->size;
 	     at += DISK_PAGE) {
 		if (changed_page(inode, at, page, &len))
-			return false;
+			bytes += len;
 	}
-	return true;
+	return bytes;
+}
+
+bool
+disk_is_clean(const struct disk_inode *inode)
+{
+	return inode->change_count == 0 && disk_unsynced_bytes(inode) == 0;
 }
 
 void

@@ -155,8 +155,9 @@ void disk_drop_dirty(struct disk_inode *inode);
 /* Memory that stays in its place while the file lives.  -ENOMEM. */
 int disk_map(struct disk_inode *inode, size_t len, void **out);
 
-/* Whether a sync would have nothing to do. */
+/* Whether a sync would have nothing to do; how many bytes it would write. */
 bool disk_is_clean(const struct disk_inode *inode);
+uint64_t disk_unsynced_bytes(const struct disk_inode *inode);
 
 /* Changes the contents seen and the durable ones, as if they had always been
  * so. Requires: the range lies within both. */

@@ -44,7 +44,11 @@ START_TEST(contents_and_names_are_durable_apart)
 	ck_assert_int_eq(env_file_write(synced, 0, "x", 1), 0);
 	ck_assert_int_eq(env_file_sync(synced), 0);
 	ck_assert(!fault_env_synced(disk, "synced"));
-	ck_assert(fault_env_data_synced(disk, "synced"));
+	ck_assert(!fault_env_name_synced(disk, "synced"));
+	ck_assert_uint_eq(fault_env_unsynced_bytes(disk, "synced"), 0);
+	ck_assert(fault_env_name_synced(disk, "named"));
+	ck_assert_uint_eq(fault_env_unsynced_bytes(disk, "named"), 1);
+	ck_assert(!fault_env_name_synced(disk, "absent"));
 	ck_assert(!fault_env_synced(disk, "named"));
 	env_file_close(synced);
 	env_file_close(named);

@@ -397,6 +397,20 @@ fault_file_read(struct env_file *base, uint64_t offset, void *buf, size_t len,
 	return leave(&call, r);
 }
 
+/* What a failed write has written: any part, but a full disk never lacks the room
+ * for the last byte and yet took it. */
+static void
+write_part(struct fault_file *file, const struct call *call, const void *data,
+	   int error)
+{
+	struct fault_env *fault = file->fault;
+	uint64_t most = call->len + (error != -ENOSPC);
+
+	if (most > 0)
+		(void)disk_write(fault->disk, file->inode, call->offset, data,
+				 suite_random(&fault->random) % most);
+}
+
 static int
 fault_file_write(struct env_file *base, uint64_t offset, const void *data,
 		 size_t len)
@@ -415,8 +429,7 @@ fault_file_write(struct env_file *base, uint64_t offset, const void *data,
 	if (r == 0)
 		r = disk_write(fault->disk, file->inode, offset, data, len);
 	else if (call.rule && call.rule->partial)
-		(void)disk_write(fault->disk, file->inode, offset, data,
-				 suite_random(&fault->random) % (len + 1));
+		write_part(file, &call, data, r);
 	return leave(&call, r);
 }
 

@@ -101,7 +101,7 @@ void fault_env_crash(struct fault_env *fault);
 bool fault_env_crashed(struct fault_env *fault);
 
 /* The disk as it is found after the crash, with the power on again; without a
- * crash it crashes now.  Rules and counters stay, an order to crash is gone. */
+ * crash it crashes now.  Rules, counters and a crash still to come stay. */
 void
 fault_env_reboot(struct fault_env *fault, enum fault_crash kind, uint64_t seed);
 /* The same on a new disk, owned by the caller; this one stays as it is, so that
@@ -127,10 +127,12 @@ uint64_t fault_env_calls(struct fault_env *fault);
 uint64_t fault_env_count(struct fault_env *fault, enum fault_call call);
 unsigned fault_env_handles(struct fault_env *fault); /* open ones */
 
-/* Whether the file's contents and its name are durable now; the contents alone,
- * under whatever name. */
+/* Whether the file's contents and its name are durable now. */
 bool fault_env_synced(struct fault_env *fault, const char *name);
-bool fault_env_data_synced(struct fault_env *fault, const char *name);
+/* The same apart: the name; how many bytes were written since the last sync, a
+ * mapped page counted whole.  Of no file: false, and UINT64_MAX. */
+bool fault_env_name_synced(struct fault_env *fault, const char *name);
+uint64_t fault_env_unsynced_bytes(struct fault_env *fault, const char *name);
 
 /* Called before each counted call takes effect, without the lock, so that it can
  * ask the above: for checking the order of syncs and removals.  `to` is the new
