@@ -57,6 +57,10 @@ db_fail(struct keyfs_store *db, int error, const char *what)
 {
 	int none = 0;
 
+	/* A sync that finds no room has lost what was taken before: to its callers
+	 * that must not look like a full disk, which they would wait for. */
+	if (error == -ENOSPC)
+		error = -EIO;
 	/* Release: who sees the error sees what led to it. */
 	if (!atomic_compare_exchange_strong_explicit(&db->error, &none, error,
 						     memory_order_acq_rel,

@@ -142,14 +142,14 @@ make_room(struct manifest *m, size_t bytes)
 }
 
 /* Says that what lies before it was synced.  Not synced itself: it need not be
- * there, so its failure is none. */
-static void
+ * there: its failure may be passed over. */
+static int
 write_mark(struct manifest *m)
 {
 	uint8_t mark[MANIFEST_FRAME_BYTES] = { 0 };
 
 	record_encode(NULL, 0, m->number, m->end, mark);
-	(void)env_file_write(m->file, m->end, mark, sizeof(mark));
+	return env_file_write(m->file, m->end, mark, sizeof(mark));
 }
 
 /* What is on disk is unknown from here on.  Not -ENOSPC: that says that nothing
@@ -180,12 +180,17 @@ manifest_append(struct manifest *manifest, const struct version_edit *edit)
 	}
 	r = env_file_write(manifest->file, manifest->end, record, bytes);
 	free(record);
+	/* Where no room could be made ahead.  The part that was written could lack
+	 * only the zeros at its end, and be a record: the mark that stood there
+	 * takes its place again. */
+	if (r == -ENOSPC && !write_mark(manifest))
+		return r;
 	if (!r)
 		r = env_file_sync(manifest->file);
 	if (r)
 		return poison(manifest, r);
 	manifest->end += bytes;
-	write_mark(manifest);
+	(void)write_mark(manifest);
 	return 0;
 }
 
