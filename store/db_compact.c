@@ -194,10 +194,13 @@ compact_level(struct keyfs_store *db, unsigned level, struct keyfs_slice lower,
 		if (r == 0)
 			r = compact_pick_range(db->view->version, &db->options,
 					       level, lower, upper, &pick);
-		if (r == -EBUSY) {
+		if (r == -EBUSY && db->compacting) {
 			cond_wait(&db->room, &db->lock);
 			continue;
 		}
+		/* Marked, and nobody works: set aside as unreadable. */
+		if (r == -EBUSY)
+			r = -EIO;
 		if (r == 0)
 			r = run_pick_locked(db, &pick);
 		if (r < 0)
