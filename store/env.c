@@ -2,7 +2,8 @@
 /* env.c - the door's own checks, the same in front of every environment.
  *
  * An implementation may rely on them: names are plain, flags are known ones, and
- * ranges end below 2^63.  Nothing here keeps state; any thread may call. */
+ * ranges end below 2^63.  The only state is that a failed sync of a directory is final;
+ * any thread may call. */
 #include <config.h>
 
 #include "store/env.h"
@@ -35,11 +36,16 @@ int
 env_dir_open(struct env *env, const char *path, unsigned flags,
 	     struct env_dir **out)
 {
+	int r;
+
 	if (path[0] == '\0')
 		return -ENOENT;
 	if (flags & ~ENV_DIR_CREATE)
 		return -EINVAL;
-	return env->ops->dir_open(env, path, flags, out);
+	r = env->ops->dir_open(env, path, flags, out);
+	if (r == 0)
+		atomic_init(&(*out)->sync_error, 0);
+	return r;
 }
 
 void
@@ -59,7 +65,22 @@ env_dir_list(struct env_dir *dir, int (*each)(void *arg, const char *name),
 int
 env_dir_sync(struct env_dir *dir)
 {
-	return dir->ops->dir_sync(dir);
+	int r = atomic_load_explicit(&dir->sync_error, memory_order_relaxed);
+	int none = 0;
+
+	if (r == 0)
+		r = dir->ops->dir_sync(dir);
+	if (r == 0)
+		/* The error of a sync that ran beside this one may speak of this
+		 * caller's names. */
+		return atomic_load_explicit(&dir->sync_error,
+					    memory_order_relaxed);
+	/* Later on -ENOSPC would promise that it can be tried again. */
+	(void)atomic_compare_exchange_strong_explicit(&dir->sync_error, &none,
+						      r == -ENOSPC ? -EIO : r,
+						      memory_order_relaxed,
+						      memory_order_relaxed);
+	return r;
 }
 
 int

@@ -17,6 +17,7 @@
 #ifndef STORE_ENV_H
 #define STORE_ENV_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +34,8 @@ struct env {
 /* An open directory or file; an implementation puts its own members behind. */
 struct env_dir {
 	const struct env_ops *ops;
+	_Atomic int
+		sync_error; /* what the first failed sync said; the door's own */
 };
 
 struct env_file {
@@ -103,8 +106,9 @@ void env_dir_close(struct env_dir *dir); /* NULL is allowed */
 int env_dir_list(struct env_dir *dir, int (*each)(void *arg, const char *name),
 		 void *arg);
 
-/* Makes every creation, renaming and removal in the directory so far durable.
- */
+/* Makes every creation, renaming and removal in the directory so far durable.  After
+ * an error every later call returns that error: the system reports a name that it lost
+ * only once, to whoever comes first. */
 int env_dir_sync(struct env_dir *dir);
 
 int env_dir_space(struct env_dir *dir, struct env_space *out);

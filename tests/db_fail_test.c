@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* db_fail_test.c - the store on disks that fail and disks that are full: what has
+ * failed stays failed, what was accepted is kept, and nobody waits for ever. */
+#include <config.h>
+
+#include "store/store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/db.h"
+#include "tests/fault_env.h"
+#include "tests/suite.h"
+
+static struct fault_env *disk;
+static struct keyfs_store *store;
+
+static struct keyfs_options
+small(void)
+{
+	return (struct keyfs_options){ .size = sizeof(struct keyfs_options),
+				       .create = true,
+				       .memory_bytes = 1 << 20,
+				       .memtable_bytes = 16384,
+				       .table_bytes = 32768,
+				       .level_bytes = 131072,
+				       .compression = KEYFS_COMPRESSION_NONE,
+				       .reserve_bytes = 1 << 20 };
+}
+
+static int
+open_with(const struct keyfs_options *options)
+{
+	return db_open(fault_env(disk), "store", options, &store);
+}
+
+static int
+open_small(void)
+{
+	struct keyfs_options options = small();
+
+	return open_with(&options);
+}
+
+static void
+setup(void)
+{
+	disk = fault_env_new(1);
+	ck_assert_int_eq(open_small(), 0);
+}
+
+static void
+teardown(void)
+{
+	(void)keyfs_close(store);
+	fault_env_free(disk);
+}
+
+static void
+crash_and_reopen(enum fault_crash kind)
+{
+	fault_env_crash(disk);
+	(void)keyfs_close(store);
+	store = NULL;
+	fault_env_reboot(disk, kind, 1);
+	fault_env_heal(disk);
+	ck_assert_int_eq(open_small(), 0);
+}
+
+static const char *
+numbered(unsigned i)
+{
+	static char key[32];
+
+	(void)snprintf(key, sizeof(key), "key%06u", i);
+	return key;
+}
+
+/* Puts numbered keys until one is refused; returns that error. */
+static int
+put_some(unsigned first, unsigned end)
+{
+	static const char value[400];
+	unsigned i;
+	int r = 0;
+
+	for (i = first; r == 0 && i < end; i++)
+		r = keyfs_put(store, NULL, keyfs_str(numbered(i)),
+			      keyfs_bytes(value, sizeof(value)), 0);
+	return r;
+}
+
+static enum keyfs_state
+state(void)
+{
+	struct keyfs_stats stats = { .size = sizeof(stats) };
+
+	ck_assert_int_eq(keyfs_stats_get(store, &stats), 0);
+	return stats.state;
+}
+
+/* ---- Failed for good ---- */
+
+/* The names that a failed sync has lost are not made durable by the next one. */
+START_TEST(a_failed_sync_of_the_directory_is_final)
+{
+	struct fault_rule rule = { .calls = FAULT_ON(FAULT_DIR_SYNC),
+				   .error = -EIO,
+				   .drop = true };
+
+	ck_assert_int_eq(put_some(0, 10), 0);
+	fault_env_fail(disk, &rule);
+	ck_assert_int_eq(env_dir_sync(store->dir), -EIO);
+	ck_assert_int_eq(keyfs_flush(store), -EIO);
+	ck_assert_int_eq(state(), KEYFS_STATE_FAILED);
+	ck_assert_int_eq(keyfs_sync(store), -EIO);
+	crash_and_reopen(FAULT_DROP_ALL);
+}
+END_TEST
+
+static Suite *
+db_fail_suite(void)
+{
+	Suite *suite = suite_create("db_fail");
+	TCase *tcase = tcase_create("db_fail");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, a_failed_sync_of_the_directory_is_final);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
+
+int
+main(void)
+{
+	return suite_main(db_fail_suite());
+}
