@@ -110,12 +110,21 @@ extend_log(struct keyfs_store *db)
 }
 
 /* The commit interval has ended.  Disarmed first: a commit that comes during the sync
- * starts the next interval. */
+ * starts the next interval.  The mutex puts every commit on one side: it is seen here,
+ * or it sees the timer disarmed. */
 static void
 sync_interval(struct keyfs_store *db)
 {
+	uint64_t last;
+
+	mutex_lock(&db->lock);
+	db->sync_due_ns = 0;
+	mutex_unlock(&db->lock);
 	atomic_store_explicit(&db->sync_armed, false, memory_order_seq_cst);
-	(void)db_sync_to(db, keyfs_last_seq(db));
+	mutex_lock(&db->write);
+	last = keyfs_last_seq(db);
+	mutex_unlock(&db->write);
+	(void)db_sync_to(db, last);
 }
 
 static void
@@ -150,12 +159,9 @@ look_locked(struct keyfs_store *db, struct chores *out) REQUIRES(&db->lock)
 		atomic_load_explicit(&db->wants_room, memory_order_relaxed);
 	out->budget = db->sealed_count != db->budgeted;
 	out->sweep = table_set_has_gone(&db->tables);
-	if (db->sync_due_ns && db->sync_due_ns <= now) {
-		out->sync = true;
-		db->sync_due_ns = 0;
-	} else if (db->sync_due_ns) {
+	out->sync = db->sync_due_ns && db->sync_due_ns <= now;
+	if (db->sync_due_ns && !out->sync)
 		out->wait_ms = (db->sync_due_ns - now) / 1000000 + 1;
-	}
 	out->restore = !atomic_load_explicit(&db->reserve_held,
 					     memory_order_relaxed) &&
 		       db->reserve_wanted;

@@ -61,6 +61,13 @@ teardown(void)
 }
 
 static void
+shut(int expected)
+{
+	ck_assert_int_eq(keyfs_close(store), expected);
+	store = NULL;
+}
+
+static void
 crash_and_reopen(enum fault_crash kind)
 {
 	fault_env_crash(disk);
@@ -122,6 +129,42 @@ START_TEST(a_failed_sync_of_the_directory_is_final)
 }
 END_TEST
 
+/* ---- Full disks ---- */
+
+/* Fills the disk to the last byte and leaves nothing of the reserve. */
+static void
+fill_disk(void)
+{
+	fault_env_set_capacity(disk, fault_env_used(disk) + (5 << 20));
+	ck_assert_int_eq(put_some(1000, 100000), -ENOSPC);
+	(void)keyfs_wait_idle(store);
+	fault_env_set_capacity(disk, fault_env_used(disk));
+}
+
+START_TEST(the_interval_still_syncs_while_the_disk_is_full)
+{
+	struct keyfs_options options = small();
+	unsigned i;
+
+	shut(0);
+	options.commit_interval_ms = 1;
+	ck_assert_int_eq(open_with(&options), 0);
+	ck_assert_int_eq(put_some(0, 100), 0);
+	fill_disk();
+	fault_env_set_clock(disk, 1000000000, 10000000);
+	/* Now the keeper looks again and again for room for the reserve. */
+	db_reserve_release(store);
+	fault_env_set_capacity(disk, fault_env_used(disk) + (512 << 10));
+	for (i = 0; i < 3000; i++)
+		ck_assert_int_eq(keyfs_delete(store, NULL, keyfs_str("x"), 0),
+				 0);
+	for (i = 0; i < 300 && keyfs_durable_seq(store) < keyfs_last_seq(store);
+	     i++)
+		(void)usleep(10000);
+	ck_assert_uint_eq(keyfs_durable_seq(store), keyfs_last_seq(store));
+}
+END_TEST
+
 static Suite *
 db_fail_suite(void)
 {
@@ -131,6 +174,7 @@ db_fail_suite(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_failed_sync_of_the_directory_is_final);
+	tcase_add_test(tcase, the_interval_still_syncs_while_the_disk_is_full);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
