@@ -166,17 +166,21 @@ db_space_refresh(struct keyfs_store *db)
 	atomic_store_explicit(&db->space_left, grant, memory_order_relaxed);
 }
 
-/* Takes `bytes` from the grant; a race of two writers may overdraw it by one batch,
- * which the margin covers. */
+/* Takes `bytes` from the grant.  Never more than is left: below zero it would wrap
+ * around, and everything would be admitted from then on. */
 static bool
 take_grant(struct keyfs_store *db, uint64_t bytes)
 {
 	uint64_t left =
 		atomic_load_explicit(&db->space_left, memory_order_relaxed);
 
-	if (left < bytes)
-		return false;
-	atomic_fetch_sub_explicit(&db->space_left, bytes, memory_order_relaxed);
+	do {
+		if (left < bytes)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&db->space_left, &left,
+							left - bytes,
+							memory_order_relaxed,
+							memory_order_relaxed));
 	return true;
 }
 

@@ -165,6 +165,35 @@ START_TEST(the_interval_still_syncs_while_the_disk_is_full)
 }
 END_TEST
 
+enum { ADMITTERS = 4, ADMISSIONS = 50000 };
+
+static void *
+admit(void *arg)
+{
+	unsigned i;
+
+	(void)arg;
+	for (i = 0; i < ADMISSIONS; i++)
+		(void)db_admit(store, 40000, 0);
+	return NULL;
+}
+
+/* A grant taken twice must not wrap around: admission would be off for good. */
+START_TEST(admissions_at_once_never_overdraw_the_grant)
+{
+	pthread_t threads[ADMITTERS];
+	unsigned i;
+
+	fault_env_set_capacity(disk, fault_env_used(disk) + (8 << 20));
+	for (i = 0; i < ADMITTERS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, admit, NULL),
+				 0);
+	for (i = 0; i < ADMITTERS; i++)
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	ck_assert_uint_le(atomic_load(&store->space_left), 8 << 20);
+}
+END_TEST
+
 static Suite *
 db_fail_suite(void)
 {
@@ -175,6 +204,7 @@ db_fail_suite(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_failed_sync_of_the_directory_is_final);
 	tcase_add_test(tcase, the_interval_still_syncs_while_the_disk_is_full);
+	tcase_add_test(tcase, admissions_at_once_never_overdraw_the_grant);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
