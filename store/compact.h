@@ -156,6 +156,8 @@ struct compact_job {
 	size_t output_count, output_capacity;
 	uint64_t entries_read, entries_written;
 	uint64_t output_bytes;
+	/* It failed in reading the input, not in writing. */
+	bool input_failed;
 	/* Highest sequence number among the tombstones dropped with all that
 	 * they hid; 0: none.  A condition "unchanged since" an older number
 	 * cannot see such a delete in the tables any more. */

@@ -179,6 +179,7 @@ merge_all(struct run *run)
 		if (++steps % CANCEL_EVERY == 0 && is_cancelled(run->job))
 			return -ECANCELED;
 	}
+	run->job->input_failed = input->status != 0;
 	return input->status ? input->status
 			     : compact_output_finish(&run->output);
 }

@@ -7,6 +7,7 @@
 #ifndef STORE_DB_H
 #define STORE_DB_H
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "store/batch.h"
@@ -118,9 +119,17 @@ struct keyfs_store {
 	int next_error;                  /* why the next pair is not ready */
 	struct keyfs_snapshot snapshots; /* head of a ring, by sequence */
 	size_t snapshot_count;
-	bool flush_wanted;    /* flush what is sealed, however little */
-	bool flushing;        /* the flush thread works */
-	unsigned compacting;  /* compaction threads that work */
+	bool flush_wanted; /* flush what is sealed, however little */
+	bool flushing;     /* the flush thread works */
+	uint64_t
+		flush_begun; /* flushes begun, and the last of them that failed */
+	uint64_t flush_failed;
+	int flush_error;           /* why it failed */
+	unsigned compacting;       /* compactions that run */
+	uint64_t compact_failures; /* how many have failed */
+	int compact_error; /* of the last that ended; 0: it did not fail */
+	unsigned
+		waiting; /* calls that wait for the workers: a close lets them leave */
 	uint64_t sync_due_ns; /* when the interval ends; 0: no timer */
 	bool reserve_wanted;  /* the reserve was given back: take it again */
 	bool closing;
@@ -166,6 +175,14 @@ int db_open(struct env *env, const char *path,
 
 /* Puts the store into the failed state (R10), once; returns the error in force. */
 int db_fail(struct keyfs_store *db, int error, const char *what);
+
+/* Whether an error passes by itself: room, memory and descriptors come back. */
+static inline bool
+db_error_passes(int error)
+{
+	return error == -ENOSPC || error == -ENOMEM || error == -EMFILE ||
+	       error == -ENFILE;
+}
 
 /* 0, -EPERM in a forked child, or the error of the failed state when `writing`. */
 int db_check(const struct keyfs_store *db, bool writing);
@@ -293,8 +310,16 @@ void db_job_init(struct keyfs_store *db, const struct seen *seen,
 /* ---- db_workers.c, db_flush.c, db_compact.c, db_keeper.c ---- */
 
 int db_workers_start(struct keyfs_store *db);
-/* Sets closing, ends and joins them. */
+/* Sets closing, ends and joins them, and lets everybody leave who waits for them. */
 void db_workers_stop(struct keyfs_store *db);
+/* Around a call that waits for the workers. */
+void db_wait_begin(struct keyfs_store *db);
+void db_wait_end(struct keyfs_store *db);
+/* Why it is in vain to wait for the workers: the error of the failed state, -ECANCELED
+ * when they end, or that of a flush that began after flush number `flush_begun`, which
+ * the caller has read when it began to wait.  0: it is not. */
+int db_stuck_locked(const struct keyfs_store *db, uint64_t flush_begun)
+	REQUIRES(&db->lock);
 void *db_flush_main(void *db);
 void *db_compact_main(void *db);
 void *db_keeper_main(void *db);

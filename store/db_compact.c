@@ -86,7 +86,7 @@ merge(struct keyfs_store *db, const struct compact_pick *pick,
 
 static int
 run(struct keyfs_store *db, const struct compact_pick *pick,
-    const struct seen *seen)
+    const struct seen *seen, bool *out_input_failed)
 {
 	struct compact_job job = { 0 };
 	int r = pick->trivial_move ? 0 : merge(db, pick, seen, &job);
@@ -102,8 +102,21 @@ run(struct keyfs_store *db, const struct compact_pick *pick,
 		       pick->output_level, pick->input_bytes,
 		       pick->trivial_move ? pick->input_bytes
 					  : job.output_bytes);
+	*out_input_failed = job.input_failed;
 	compact_job_fini(&job);
 	return r;
+}
+
+/* Decides what a failed compaction means; see the flush's.  An input that cannot be read
+ * is not the store's failure, an output that cannot be written is. */
+static void
+judge(struct keyfs_store *db, int error, bool input_failed)
+{
+	if (error == -ENOSPC)
+		db_reserve_release(db);
+	else if (error < 0 && error != -ECANCELED && !input_failed &&
+		 !db_error_passes(error))
+		(void)db_fail(db, error, "compaction");
 }
 
 /* Runs a pick.  Drops and retakes the lock. */
@@ -112,17 +125,19 @@ run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 	REQUIRES(&db->lock)
 {
 	struct seen seen = { 0 };
+	bool input_failed = false;
 	int r = db_seen_locked(db, &seen);
 
 	db->compacting++;
 	mutex_unlock(&db->lock);
 	if (r == 0)
-		r = run(db, pick, &seen);
+		r = run(db, pick, &seen, &input_failed);
 	free(seen.seqs);
-	if (r == -ENOSPC)
-		db_reserve_release(db);
+	judge(db, r, input_failed);
 	mutex_lock(&db->lock);
 	db->compacting--;
+	db->compact_error = r;
+	db->compact_failures += r < 0;
 	compact_pick_fini(pick);
 	/* The pick may have been the last to hold its inputs. */
 	if (table_set_has_gone(&db->tables))
@@ -188,9 +203,7 @@ compact_level(struct keyfs_store *db, unsigned level, struct keyfs_slice lower,
 
 	mutex_lock(&db->lock);
 	for (;;) {
-		r = atomic_load_explicit(&db->error, memory_order_acquire);
-		if (r == 0 && db->closing)
-			r = -ECANCELED;
+		r = db_stuck_locked(db, db->flush_begun);
 		if (r == 0)
 			r = compact_pick_range(db->view->version, &db->options,
 					       level, lower, upper, &pick);
@@ -215,10 +228,15 @@ keyfs_compact_range(struct keyfs_store *db, struct keyfs_family *family,
 		    struct keyfs_slice lower, struct keyfs_slice upper)
 {
 	unsigned level;
-	int r = family ? -EINVAL : keyfs_flush(db);
+	int r = family ? -EINVAL : db_check(db, true);
 
+	if (r < 0)
+		return r;
+	db_wait_begin(db);
+	r = keyfs_flush(db);
 	for (level = 0; r == 0 && level + 1 < KEYFS_LEVELS; level++)
 		r = compact_level(db, level, lower, upper);
+	db_wait_end(db);
 	return r;
 }
 
@@ -243,21 +261,39 @@ is_idle_locked(struct keyfs_store *db) REQUIRES(&db->lock)
 	return true;
 }
 
+/* Why there will be no idleness: compactions fail, again after the first failure has
+ * given back the reserve. */
+static int
+is_in_vain_locked(const struct keyfs_store *db, uint64_t flush_begun,
+		  uint64_t compact_failures) REQUIRES(&db->lock)
+{
+	int r = db_stuck_locked(db, flush_begun);
+
+	if (r == 0 && db->compact_failures > compact_failures + 1)
+		r = db->compact_error;
+	return r;
+}
+
 int
 keyfs_wait_idle(struct keyfs_store *db)
 {
+	uint64_t flush_begun, failures;
 	int r = db_check(db, true);
 
 	if (r < 0)
 		return r;
+	db_wait_begin(db);
 	mutex_lock(&db->lock);
+	flush_begun = db->flush_begun;
+	failures = db->compact_failures;
 	while (!is_idle_locked(db)) {
-		r = atomic_load_explicit(&db->error, memory_order_acquire);
+		r = is_in_vain_locked(db, flush_begun, failures);
 		if (r < 0)
 			break;
 		cond_broadcast(&db->work);
 		(void)cond_wait_ms(&db->room, &db->lock, RETRY_MS);
 	}
 	mutex_unlock(&db->lock);
+	db_wait_end(db);
 	return r;
 }

@@ -159,7 +159,7 @@ judge(struct keyfs_store *db, int error)
 			      memory_order_relaxed);
 	if (error == -ENOSPC)
 		db_reserve_release(db);
-	else if (error < 0 && error != -ENOMEM)
+	else if (error < 0 && !db_error_passes(error))
 		(void)db_fail(db, error, "flush");
 }
 
@@ -168,9 +168,11 @@ static void
 flush_round_locked(struct keyfs_store *db) REQUIRES(&db->lock)
 {
 	struct flush flush;
+	uint64_t number;
 	int r = flush_init_locked(db, &flush);
 
 	db->flushing = true;
+	number = ++db->flush_begun;
 	mutex_unlock(&db->lock);
 	if (r == 0)
 		r = flush_once(&flush);
@@ -178,6 +180,10 @@ flush_round_locked(struct keyfs_store *db) REQUIRES(&db->lock)
 	judge(db, r);
 	mutex_lock(&db->lock);
 	db->flushing = false;
+	if (r < 0) {
+		db->flush_failed = number;
+		db->flush_error = r;
+	}
 	if (r == 0 && db->sealed_count == 0)
 		db->flush_wanted = false;
 	/* It may have been the last to hold what a compaction dropped. */
@@ -225,6 +231,25 @@ seal_active(struct keyfs_store *db)
 	return r;
 }
 
+static int
+wait_flushed(struct keyfs_store *db, uint64_t target)
+{
+	uint64_t begun;
+	int r = 0;
+
+	mutex_lock(&db->lock);
+	begun = db->flush_begun;
+	db->flush_wanted = db->sealed_count > 0;
+	cond_broadcast(&db->work);
+	while (r == 0 && db->view->flushed_seq < target && db->sealed_count) {
+		r = db_stuck_locked(db, begun);
+		if (r == 0)
+			cond_wait(&db->room, &db->lock);
+	}
+	mutex_unlock(&db->lock);
+	return r;
+}
+
 int
 keyfs_flush(struct keyfs_store *db)
 {
@@ -233,19 +258,11 @@ keyfs_flush(struct keyfs_store *db)
 
 	if (r < 0)
 		return r;
+	db_wait_begin(db);
 	target = keyfs_last_seq(db);
 	r = seal_active(db);
-	mutex_lock(&db->lock);
-	db->flush_wanted = db->sealed_count > 0;
-	cond_broadcast(&db->work);
-	while (r == 0 && db->view->flushed_seq < target && db->sealed_count) {
-		r = atomic_load_explicit(&db->error, memory_order_acquire);
-		if (r == 0 &&
-		    atomic_load_explicit(&db->no_space, memory_order_relaxed))
-			r = -ENOSPC;
-		if (r == 0)
-			cond_wait(&db->room, &db->lock);
-	}
-	mutex_unlock(&db->lock);
+	if (r == 0)
+		r = wait_flushed(db, target);
+	db_wait_end(db);
 	return r;
 }

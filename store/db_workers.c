@@ -61,4 +61,40 @@ db_workers_stop(struct keyfs_store *db)
 			(void)pthread_join(db->compactors[i - 2], NULL);
 	}
 	db->worker_count = 0;
+	mutex_lock(&db->lock);
+	while (db->waiting)
+		cond_wait(&db->room, &db->lock);
+	mutex_unlock(&db->lock);
+}
+
+/* ---- Waiting for them ---- */
+
+void
+db_wait_begin(struct keyfs_store *db)
+{
+	mutex_lock(&db->lock);
+	db->waiting++;
+	mutex_unlock(&db->lock);
+}
+
+void
+db_wait_end(struct keyfs_store *db)
+{
+	mutex_lock(&db->lock);
+	db->waiting--;
+	if (db->closing)
+		cond_broadcast(&db->room);
+	mutex_unlock(&db->lock);
+}
+
+int
+db_stuck_locked(const struct keyfs_store *db, uint64_t flush_begun)
+{
+	int r = atomic_load_explicit(&db->error, memory_order_acquire);
+
+	if (r == 0 && db->closing)
+		r = -ECANCELED;
+	if (r == 0 && db->flush_failed > flush_begun)
+		r = db->flush_error;
+	return r;
 }

@@ -26,21 +26,19 @@ next_is_ready_locked(const struct keyfs_store *db) REQUIRES(&db->lock)
 static int
 wait_for_next(struct keyfs_store *db)
 {
-	uint64_t begin = env_now_ns(db->env);
+	uint64_t begin = env_now_ns(db->env), flush_begun;
 	bool stopped = false;
 	int r = 0;
 
 	mutex_lock(&db->lock);
 	/* Why it was not ready some time ago is no answer: have it tried again. */
 	db->next_error = 0;
+	flush_begun = db->flush_begun;
+	cond_broadcast(&db->work);
 	while (!next_is_ready_locked(db)) {
-		r = atomic_load_explicit(&db->error, memory_order_acquire);
+		r = db_stuck_locked(db, flush_begun);
 		if (r == 0)
 			r = db->next_error;
-		/* A flush that finds no room must not hang its writers. */
-		if (r == 0 &&
-		    atomic_load_explicit(&db->no_space, memory_order_relaxed))
-			r = -ENOSPC;
 		if (r < 0)
 			break;
 		stopped = true;

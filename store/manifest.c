@@ -152,12 +152,12 @@ write_mark(struct manifest *m)
 	return env_file_write(m->file, m->end, mark, sizeof(mark));
 }
 
-/* What is on disk is unknown from here on.  Not -ENOSPC: that says that nothing
- * was written. */
+/* What is on disk is unknown from here on.  Not -ENOSPC and not -ENOMEM: they say
+ * that nothing was written. */
 static int
 poison(struct manifest *m, int error)
 {
-	m->error = error == -ENOSPC ? -EIO : error;
+	m->error = error == -ENOSPC || error == -ENOMEM ? -EIO : error;
 	return m->error;
 }
 

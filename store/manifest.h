@@ -73,7 +73,7 @@ void manifest_close(struct manifest *manifest);
  * made first, so a full disk gives -ENOSPC (and a lack of memory -ENOMEM) with
  * nothing written, and a later call may succeed.  After a failed write or sync
  * what is on disk is unknown: the manifest is poisoned, manifest_error() tells,
- * and each later call returns that error, which is never -ENOSPC. */
+ * and each later call returns that error, never -ENOSPC or -ENOMEM. */
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
 
 /* 0, or the error that poisoned it. */

@@ -19,6 +19,8 @@
 static struct fault_env *disk;
 static struct keyfs_store *store;
 
+static const struct keyfs_slice no_bound;
+
 static struct keyfs_options
 small(void)
 {
@@ -78,6 +80,23 @@ crash_and_reopen(enum fault_crash kind)
 	ck_assert_int_eq(open_small(), 0);
 }
 
+static int
+put(const char *key, const char *value)
+{
+	return keyfs_put(store, NULL, keyfs_str(key), keyfs_str(value), 0);
+}
+
+static bool
+has(const char *key)
+{
+	struct keyfs_value value = { 0 };
+	int r = keyfs_get(store, NULL, NULL, keyfs_str(key), 0, &value);
+
+	ck_assert(r == 0 || r == -ENOENT);
+	keyfs_value_release(&value);
+	return r == 0;
+}
+
 static const char *
 numbered(unsigned i)
 {
@@ -112,6 +131,27 @@ state(void)
 
 /* ---- Failed for good ---- */
 
+/* "No space" would say that nothing was done and tables may go; but the record that
+ * names them may be on disk. */
+START_TEST(a_failed_sync_of_the_manifest_is_never_a_full_disk)
+{
+	struct fault_rule rule = { .calls = FAULT_ON(FAULT_SYNC),
+				   .file = "MANIFEST",
+				   .error = -ENOSPC };
+
+	ck_assert_int_eq(put_some(0, 10), 0);
+	ck_assert_int_eq(keyfs_sync(store), 0);
+	fault_env_fail(disk, &rule);
+	ck_assert_int_lt(keyfs_flush(store), 0);
+	ck_assert_int_eq(state(), KEYFS_STATE_FAILED);
+	ck_assert_int_ne(put("more", "x"), 0);
+	ck_assert_int_ne(put("more", "x"), -ENOSPC);
+	crash_and_reopen(FAULT_KEEP_ALL);
+	ck_assert(has(numbered(9)));
+	ck_assert_int_eq(keyfs_verify(store, NULL, NULL), 0);
+}
+END_TEST
+
 /* The names that a failed sync has lost are not made durable by the next one. */
 START_TEST(a_failed_sync_of_the_directory_is_final)
 {
@@ -126,6 +166,51 @@ START_TEST(a_failed_sync_of_the_directory_is_final)
 	ck_assert_int_eq(state(), KEYFS_STATE_FAILED);
 	ck_assert_int_eq(keyfs_sync(store), -EIO);
 	crash_and_reopen(FAULT_DROP_ALL);
+}
+END_TEST
+
+START_TEST(a_compaction_that_cannot_write_blames_no_table)
+{
+	struct fault_rule rule = { .calls = FAULT_ON(FAULT_WRITE),
+				   .file = ".sst",
+				   .error = -EIO };
+
+	ck_assert_int_eq(put_some(0, 100), 0);
+	ck_assert_int_eq(keyfs_flush(store), 0);
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	ck_assert_int_eq(put_some(0, 10), 0);
+	ck_assert_int_eq(keyfs_flush(store), 0);
+	fault_env_fail(disk, &rule);
+	ck_assert_int_eq(keyfs_compact_range(store, NULL, no_bound, no_bound),
+			 -EIO);
+	ck_assert_int_eq(state(), KEYFS_STATE_FAILED);
+	ck_assert_int_eq(keyfs_compact_range(store, NULL, no_bound, no_bound),
+			 -EIO);
+	ck_assert(has(numbered(99)));
+}
+END_TEST
+
+START_TEST(a_range_with_a_damaged_table_is_not_waited_for)
+{
+	char name[ENV_NAME_MAX + 1];
+	struct view *view;
+	uint64_t seq;
+
+	ck_assert_int_eq(put_some(0, 10), 0);
+	ck_assert_int_eq(keyfs_flush(store), 0);
+	view = db_view_pin(store, &seq);
+	ck_assert_uint_ge(view->version->levels[0].count, 1);
+	table_file_name(view->version->levels[0].tables[0]->number, name);
+	view_unref(view);
+	ck_assert_int_eq(fault_env_flip(disk, name, 100 * 8), 0);
+	/* A second one that overlaps it, so that there is something to merge. */
+	ck_assert_int_eq(put_some(0, 10), 0);
+	ck_assert_int_eq(keyfs_compact_range(store, NULL, no_bound, no_bound),
+			 -EUCLEAN);
+	ck_assert_int_eq(keyfs_compact_range(store, NULL, no_bound, no_bound),
+			 -EUCLEAN);
+	ck_assert_int_eq(state(), KEYFS_STATE_OK);
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
 }
 END_TEST
 
@@ -162,6 +247,47 @@ START_TEST(the_interval_still_syncs_while_the_disk_is_full)
 	     i++)
 		(void)usleep(10000);
 	ck_assert_uint_eq(keyfs_durable_seq(store), keyfs_last_seq(store));
+}
+END_TEST
+
+START_TEST(deletes_go_on_while_a_flush_waits_for_the_reserve)
+{
+	unsigned i;
+
+	ck_assert_int_eq(put_some(0, 2000), 0);
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	fault_env_set_capacity(disk, fault_env_used(disk));
+	for (i = 0; i < 1500; i++)
+		ck_assert_int_eq(keyfs_delete(store, NULL,
+					      keyfs_str(numbered(i)), 0),
+				 0);
+	ck_assert(!has(numbered(0)));
+	ck_assert(has(numbered(1999)));
+}
+END_TEST
+
+START_TEST(nobody_waits_for_a_full_disk)
+{
+	struct keyfs_options options = small();
+
+	shut(0);
+	/* Nothing to give back. */
+	options.reserve_bytes = 1;
+	ck_assert_int_eq(fault_env_remove(disk, "RESERVE"), 0);
+	ck_assert_int_eq(open_with(&options), 0);
+	ck_assert_int_eq(put_some(0, 20), 0);
+	fault_env_set_capacity(disk, 0);
+	ck_assert_int_eq(keyfs_flush(store), -ENOSPC);
+	ck_assert_int_eq(keyfs_wait_idle(store), -ENOSPC);
+	ck_assert_int_eq(keyfs_compact_range(store, NULL, no_bound, no_bound),
+			 -ENOSPC);
+	ck_assert_int_eq(put_some(20, 2000), -ENOSPC);
+	ck_assert_int_eq(keyfs_sync(store), 0);
+	fault_env_set_capacity(disk, UINT64_C(1) << 32);
+	/* Writing resumes by itself. */
+	ck_assert_int_eq(put_some(20, 2000), 0);
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	ck_assert_int_eq(state(), KEYFS_STATE_OK);
 }
 END_TEST
 
@@ -202,8 +328,15 @@ db_fail_suite(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase,
+		       a_failed_sync_of_the_manifest_is_never_a_full_disk);
 	tcase_add_test(tcase, a_failed_sync_of_the_directory_is_final);
+	tcase_add_test(tcase, a_compaction_that_cannot_write_blames_no_table);
+	tcase_add_test(tcase, a_range_with_a_damaged_table_is_not_waited_for);
 	tcase_add_test(tcase, the_interval_still_syncs_while_the_disk_is_full);
+	tcase_add_test(tcase,
+		       deletes_go_on_while_a_flush_waits_for_the_reserve);
+	tcase_add_test(tcase, nobody_waits_for_a_full_disk);
 	tcase_add_test(tcase, admissions_at_once_never_overdraw_the_grant);
 	suite_add_tcase(suite, tcase);
 	return suite;
