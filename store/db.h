@@ -238,6 +238,8 @@ void db_wake_keeper(struct keyfs_store *db);
 
 /* Prepares a commit of `bytes`: pays back-pressure, asks for disk space. */
 int db_admit(struct keyfs_store *db, size_t bytes, unsigned flags);
+/* A commit of `bytes` was applied: the next ones pay for it. */
+void db_owe(struct keyfs_store *db, size_t bytes);
 
 /* Recomputes back-pressure after a change of what is due. */
 void db_pressure_update_locked(struct keyfs_store *db) REQUIRES(&db->lock);

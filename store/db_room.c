@@ -87,8 +87,8 @@ pay_delay(struct keyfs_store *db, unsigned flags)
 	return 0;
 }
 
-static void
-owe(struct keyfs_store *db, size_t bytes)
+void
+db_owe(struct keyfs_store *db, size_t bytes)
 {
 	uint64_t rate =
 		atomic_load_explicit(&db->ns_per_byte, memory_order_relaxed);
@@ -206,13 +206,9 @@ db_admit(struct keyfs_store *db, size_t bytes, unsigned flags)
 
 	if (r < 0)
 		return r;
-	if (!(flags & KEYFS_USE_RESERVE) && bytes > 0) {
+	if (!(flags & KEYFS_USE_RESERVE) && bytes > 0)
 		r = admit_space(db, bytes);
-		if (r < 0)
-			return r;
-	}
-	owe(db, bytes);
-	return 0;
+	return r;
 }
 
 /* ---- The reserve ---- */

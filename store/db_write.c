@@ -172,7 +172,8 @@ struct commit {
 	struct keyfs_slice payload;
 	uint64_t payload_hash;
 	unsigned flags;
-	bool was_read; /* every condition held, by reading, at as_of */
+	bool needs_read; /* conditions reach back into the tables */
+	bool was_read;   /* every condition held, by reading, at as_of */
 	uint64_t as_of;
 	uint64_t seq;     /* of the last change, when done */
 	bool wants_room;  /* the log runs short of space made ahead */
@@ -261,7 +262,7 @@ changed_in_memory(const struct view *view, const struct batch_condition *c,
 /* Under the write mutex, so that it sees every earlier write.  -EAGAIN: newer data was
  * flushed since, and the tables must be checked first. */
 static int
-conditions_check_locked(struct keyfs_store *db, const struct commit *commit)
+conditions_check_locked(struct keyfs_store *db, struct commit *commit)
 	REQUIRES(&db->write)
 {
 	size_t i, count = batch_condition_count(commit->batch);
@@ -273,7 +274,8 @@ conditions_check_locked(struct keyfs_store *db, const struct commit *commit)
 	if (count == 0)
 		return 0;
 	view = db_view_pin(db, &since);
-	if (conditions_need_tables(commit, view))
+	commit->needs_read = conditions_need_tables(commit, view);
+	if (commit->needs_read)
 		r = -EAGAIN;
 	for (i = 0; i < count && r == 0; i++) {
 		c = batch_condition(commit->batch, i);
@@ -373,6 +375,14 @@ arm_interval(struct keyfs_store *db)
 	mutex_unlock(&db->lock);
 }
 
+/* Whether a commit may not return before a sync. */
+static bool
+syncs(const struct keyfs_store *db, unsigned flags)
+{
+	return flags & KEYFS_SYNC ||
+	       db->options.commit_interval_ms == KEYFS_COMMIT_ALWAYS;
+}
+
 /* What follows a commit, outside the mutex. */
 static int
 finish(struct keyfs_store *db, const struct commit *commit)
@@ -381,15 +391,15 @@ finish(struct keyfs_store *db, const struct commit *commit)
 				  memory_order_relaxed);
 	atomic_fetch_add_explicit(&db->counters.commit_bytes,
 				  commit->payload.len, memory_order_relaxed);
-	if (commit->flags & KEYFS_SYNC ||
-	    db->options.commit_interval_ms == KEYFS_COMMIT_ALWAYS)
-		return db_sync_to(db, commit->seq);
-	if (batch_count(commit->batch) > 0)
-		arm_interval(db);
+	db_owe(db, commit->payload.len);
 	if (commit->wants_room &&
 	    !atomic_exchange_explicit(&db->wants_room, true,
 				      memory_order_relaxed))
 		db_wake_keeper(db);
+	if (syncs(db, commit->flags))
+		return db_sync_to(db, commit->seq);
+	if (batch_count(commit->batch) > 0)
+		arm_interval(db);
 	return 0;
 }
 
@@ -409,12 +419,18 @@ check_batch(const struct keyfs_store *db, const struct keyfs_batch *batch)
 static bool
 try_again(struct keyfs_store *db, struct commit *commit, int *result)
 {
-	if (*result == -EAGAIN && !(commit->flags & KEYFS_NOWAIT)) {
+	if (*result == -EAGAIN && commit->needs_read) {
+		commit->needs_read = false;
 		*result = conditions_check_tables(db, commit);
 		return *result == 0;
 	}
 	if (*result == -ENOSPC && commit->flags & KEYFS_USE_RESERVE &&
 	    !commit->had_reserve) {
+		/* To give the reserve back is work for the disk. */
+		if (commit->flags & KEYFS_NOWAIT) {
+			*result = -EAGAIN;
+			return false;
+		}
 		commit->had_reserve = true;
 		db_reserve_release(db);
 		return true;
@@ -431,6 +447,8 @@ keyfs_commit(struct keyfs_store *db, const struct keyfs_batch *batch,
 
 	if (r == 0)
 		r = check_batch(db, batch);
+	if (r == 0 && flags & KEYFS_NOWAIT && syncs(db, flags))
+		r = -EAGAIN;
 	if (r < 0)
 		return r;
 	commit.payload = batch_payload(batch);

@@ -320,6 +320,31 @@ START_TEST(admissions_at_once_never_overdraw_the_grant)
 }
 END_TEST
 
+/* ---- Not waiting ---- */
+
+START_TEST(a_commit_that_may_not_wait_does_not_sync)
+{
+	uint64_t calls;
+
+	ck_assert_int_eq(put("a", "1"), 0);
+	ck_assert_int_eq(keyfs_put(store, NULL, keyfs_str("b"), keyfs_str("1"),
+				   KEYFS_NOWAIT | KEYFS_SYNC),
+			 -EAGAIN);
+	ck_assert(!has("b"));
+	ck_assert_int_eq(put_some(0, 2000), 0);
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	fault_env_set_capacity(disk, fault_env_used(disk));
+	atomic_store(&store->space_left, 0);
+	calls = fault_env_count(disk, FAULT_DIR_SYNC) +
+		fault_env_count(disk, FAULT_TRUNCATE);
+	/* Every delete is applied or refused; the reserve is not given back here. */
+	while (keyfs_delete(store, NULL, keyfs_str("a"), KEYFS_NOWAIT) == 0)
+		if (state() == KEYFS_STATE_NO_SPACE)
+			break;
+	ck_assert_uint_le(fault_env_count(disk, FAULT_TRUNCATE), calls + 2);
+}
+END_TEST
+
 static Suite *
 db_fail_suite(void)
 {
@@ -338,6 +363,7 @@ db_fail_suite(void)
 		       deletes_go_on_while_a_flush_waits_for_the_reserve);
 	tcase_add_test(tcase, nobody_waits_for_a_full_disk);
 	tcase_add_test(tcase, admissions_at_once_never_overdraw_the_grant);
+	tcase_add_test(tcase, a_commit_that_may_not_wait_does_not_sync);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
