@@ -251,6 +251,8 @@ void db_budget_update(struct keyfs_store *db);
 /* Asks the disk what is free. */
 void db_space_refresh(struct keyfs_store *db);
 
+/* Whether the last opening has left a reserve. */
+void db_reserve_find(struct keyfs_store *db);
 /* Gives the reserve back to the disk, or takes it again when there is room. */
 void db_reserve_release(struct keyfs_store *db);
 void db_reserve_restore(struct keyfs_store *db);

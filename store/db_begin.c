@@ -53,17 +53,33 @@ add_log(struct keyfs_store *db, uint64_t number, struct version **out)
 }
 
 static int
+make_log(struct keyfs_store *db)
+{
+	char name[ENV_NAME_MAX + 1];
+	uint64_t number;
+	int r = db_new_number(db, &number);
+
+	if (r < 0)
+		return r;
+	r = wal_writer_new(db->dir, number, db_log_capacity(db), &db->log);
+	if (r < 0) {
+		/* No manifest names it: a full disk must not fill up with them. */
+		(void)snprintf(name, sizeof(name), "%06" PRIu64 ".log", number);
+		(void)env_unlink(db->dir, name);
+	}
+	return r;
+}
+
+static int
 begin_log(struct keyfs_store *db, struct version **out)
 {
 	uint64_t number, last = keyfs_last_seq(db);
-	int r = db_new_number(db, &number);
+	int r = db->log ? 0 : make_log(db);
 
-	if (r == 0)
-		r = wal_writer_new(db->dir, number, db_log_capacity(db),
-				   &db->log);
-	if (r == 0)
-		r = wal_writer_begin(db->log, last_log(db->view->version),
-				     last + 1);
+	if (r < 0)
+		return r;
+	number = wal_writer_number(db->log);
+	r = wal_writer_begin(db->log, last_log(db->view->version), last + 1);
 	if (r < 0)
 		return r;
 	atomic_store_explicit(&db->durable_pos, wal_position(number, 0),
@@ -148,19 +164,40 @@ sweep_file(void *arg, const char *name)
 	return 0;
 }
 
+/* The log and the manifest; *out_version is the caller's, NULL on failure. */
+static int
+begin(struct keyfs_store *db, struct version **out_version)
+{
+	uint64_t number;
+	int r = begin_log(db, out_version);
+
+	if (r == 0)
+		r = db_new_number(db, &number);
+	if (r == 0)
+		r = manifest_create(db->dir, &db->reporter, number,
+				    *out_version, &db->manifest);
+	if (r < 0) {
+		version_unref(*out_version);
+		*out_version = NULL;
+	}
+	return r;
+}
+
 int
 db_begin(struct keyfs_store *db)
 {
 	struct version *version = NULL;
 	struct sweep sweep = { .db = db };
-	uint64_t number;
-	int r = begin_log(db, &version);
+	int r;
 
-	if (r == 0)
-		r = db_new_number(db, &number);
-	if (r == 0)
-		r = manifest_create(db->dir, &db->reporter, number, version,
-				    &db->manifest);
+	db_reserve_find(db);
+	r = begin(db, &version);
+	if (r == -ENOSPC &&
+	    atomic_load_explicit(&db->reserve_held, memory_order_relaxed)) {
+		/* Whoever opens a store on a full disk has come to delete. */
+		db_reserve_release(db);
+		r = begin(db, &version);
+	}
 	if (r == 0)
 		r = install(db, version);
 	if (r == 0) {

@@ -243,6 +243,22 @@ reserve_truncate(struct keyfs_store *db)
 }
 
 void
+db_reserve_find(struct keyfs_store *db)
+{
+	struct env_file *file;
+	uint64_t size;
+
+	if (env_file_open(db->dir, RESERVE_NAME, ENV_READ | ENV_WRITE, &file) <
+	    0)
+		return;
+	if (env_file_size(file, &size) == 0 && size > 0 &&
+	    size >= db->options.reserve_bytes)
+		atomic_store_explicit(&db->reserve_held, true,
+				      memory_order_relaxed);
+	env_file_close(file);
+}
+
+void
 db_reserve_release(struct keyfs_store *db)
 {
 	if (atomic_exchange_explicit(&db->reserve_held, false,

@@ -28,6 +28,9 @@ db_workers_start(struct keyfs_store *db)
 	unsigned i;
 	int r = db_prepare_next(db);
 
+	/* The keeper tries it again, and a full disk takes deletes meanwhile. */
+	if (db_error_passes(r))
+		r = 0;
 	if (r == 0)
 		r = start(&db->keeper, db_keeper_main, db);
 	if (r == 0)

@@ -250,6 +250,48 @@ START_TEST(the_interval_still_syncs_while_the_disk_is_full)
 }
 END_TEST
 
+START_TEST(a_store_on_a_full_disk_opens_and_takes_deletes)
+{
+	unsigned i;
+
+	ck_assert_int_eq(put_some(0, 100), 0);
+	ck_assert_int_eq(put_some(1000, 1010), 0);
+	ck_assert(atomic_load(&store->reserve_held));
+	shut(0);
+	fault_env_set_capacity(disk, fault_env_used(disk));
+	ck_assert_int_eq(open_small(), 0);
+	ck_assert_int_eq(put_some(200, 300), -ENOSPC);
+	for (i = 0; i < 100; i++)
+		ck_assert_int_eq(keyfs_delete(store, NULL,
+					      keyfs_str(numbered(i)), 0),
+				 0);
+	shut(0);
+	fault_env_set_capacity(disk, UINT64_C(1) << 32);
+	ck_assert_int_eq(open_small(), 0);
+	ck_assert(!has(numbered(50)));
+	ck_assert(has(numbered(1000)));
+}
+END_TEST
+
+START_TEST(openings_that_find_no_room_leave_nothing_behind)
+{
+	uint64_t used;
+	unsigned i;
+
+	ck_assert_int_eq(put_some(0, 100), 0);
+	shut(0);
+	ck_assert_int_eq(fault_env_remove(disk, "RESERVE"), 0);
+	used = fault_env_used(disk);
+	fault_env_set_capacity(disk, used);
+	for (i = 0; i < 3; i++)
+		ck_assert_int_eq(open_small(), -ENOSPC);
+	ck_assert_uint_le(fault_env_used(disk), used + 8192);
+	fault_env_set_capacity(disk, UINT64_C(1) << 32);
+	ck_assert_int_eq(open_small(), 0);
+	ck_assert(has(numbered(99)));
+}
+END_TEST
+
 START_TEST(deletes_go_on_while_a_flush_waits_for_the_reserve)
 {
 	unsigned i;
@@ -359,6 +401,8 @@ db_fail_suite(void)
 	tcase_add_test(tcase, a_compaction_that_cannot_write_blames_no_table);
 	tcase_add_test(tcase, a_range_with_a_damaged_table_is_not_waited_for);
 	tcase_add_test(tcase, the_interval_still_syncs_while_the_disk_is_full);
+	tcase_add_test(tcase, a_store_on_a_full_disk_opens_and_takes_deletes);
+	tcase_add_test(tcase, openings_that_find_no_room_leave_nothing_behind);
 	tcase_add_test(tcase,
 		       deletes_go_on_while_a_flush_waits_for_the_reserve);
 	tcase_add_test(tcase, nobody_waits_for_a_full_disk);
