@@ -394,15 +394,16 @@ is_used(struct keyfs_store *db)
 	int64_t pins = 0;
 	size_t i, snapshots;
 
+	/* Acquire: pairs with the releases at the end of each use. */
 	for (i = 0; i < DB_STRIPES; i++)
 		pins += atomic_load_explicit(&db->stripes[i].pins,
-					     memory_order_relaxed);
+					     memory_order_acquire);
 	mutex_lock(&db->lock);
 	snapshots = db->snapshot_count;
 	mutex_unlock(&db->lock);
 	return pins != 0 || snapshots != 0 ||
 	       atomic_load_explicit(&db->counters.iterators,
-				    memory_order_relaxed) != 0;
+				    memory_order_acquire) != 0;
 }
 
 static int

@@ -54,8 +54,9 @@ keyfs_value_release(struct keyfs_value *value)
 		memtable_unref((struct memtable *)(pin & ~PIN_MEMTABLE));
 	else
 		cache_unpin(db->cache, (struct cache_ref){ (void *)pin, NULL });
+	/* Release: a close that sees it frees what was used here. */
 	atomic_fetch_sub_explicit(&db_stripe(db)->pins, 1,
-				  memory_order_relaxed);
+				  memory_order_release);
 }
 
 /* Looks into the memtables, newest first. */

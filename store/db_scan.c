@@ -128,8 +128,9 @@ keyfs_iter_free(struct keyfs_iter *iter)
 		return;
 	db_iter_free(iter->inside);
 	view_unref(iter->view);
+	/* Release: a close that sees it frees what was used here. */
 	atomic_fetch_sub_explicit(&iter->store->counters.iterators, 1,
-				  memory_order_relaxed);
+				  memory_order_release);
 	free(iter);
 }
 
