@@ -387,6 +387,95 @@ START_TEST(a_commit_that_may_not_wait_does_not_sync)
 }
 END_TEST
 
+/* ---- One failing call after another ---- */
+
+enum { STEPS = 240 };
+
+/* The numbers of the puts that were accepted, in order: each has one sequence
+ * number. */
+static unsigned accepted[STEPS], accepted_count;
+
+/* What a program might do; any of it may fail. */
+static void
+work(void)
+{
+	unsigned i;
+
+	for (i = 0; i < STEPS; i++) {
+		if (put_some(i, i + 1) == 0)
+			accepted[accepted_count++] = i;
+		if (i % 40 == 13)
+			(void)keyfs_sync(store);
+		if (i % 80 == 47)
+			(void)keyfs_flush(store);
+	}
+	(void)keyfs_compact_range(store, NULL, no_bound, no_bound);
+	(void)keyfs_wait_idle(store);
+}
+
+/* There is a prefix of what was accepted, and nothing that was refused. */
+static void
+check_prefix(uint64_t durable)
+{
+	unsigned i, n = 0, there = 0;
+
+	while (n < accepted_count && has(numbered(accepted[n])))
+		n++;
+	for (i = 0; i < STEPS; i++)
+		there += has(numbered(i));
+	ck_assert_uint_eq(there, n);
+	ck_assert_uint_ge(n, durable);
+	ck_assert_int_eq(keyfs_verify(store, NULL, NULL), 0);
+}
+
+/* Fails call `n` of one run, and takes the power away after it. */
+static void
+run_with_failure(uint64_t n, int error, bool forever)
+{
+	struct fault_rule rule = { .calls = FAULT_ANY,
+				   .skip = n,
+				   .error = error,
+				   .forever = forever,
+				   .partial = true,
+				   .drop = true };
+	uint64_t durable = 0;
+
+	accepted_count = 0;
+	fault_env_fail(disk, &rule);
+	if (open_small() == 0) {
+		work();
+		durable = keyfs_durable_seq(store);
+		(void)keyfs_close(store);
+		store = NULL;
+	}
+	fault_env_reboot(disk, n % 2 ? FAULT_DROP_ALL : FAULT_KEEP_ALL, n);
+	fault_env_heal(disk);
+	ck_assert_int_eq(open_small(), 0);
+	check_prefix(durable);
+	ck_assert_int_eq(put("later", "x"), 0);
+	ck_assert_int_eq(keyfs_flush(store), 0);
+	ck_assert(has("later"));
+	shut(0);
+}
+
+START_TEST(whichever_call_fails_the_store_opens_again)
+{
+	static const int errors[] = { -EIO, -ENOSPC, -EMFILE };
+	uint64_t n, step = 7, failures = 1;
+
+	shut(0);
+	fault_env_free(disk);
+	for (n = (uint64_t)_i; failures; n += step) {
+		disk = fault_env_new(n + 1);
+		run_with_failure(n, errors[n % 3], n / step % 2);
+		failures = fault_env_failures(disk);
+		fault_env_free(disk);
+	}
+	ck_assert_uint_ge(n, 100);
+	disk = fault_env_new(1);
+}
+END_TEST
+
 static Suite *
 db_fail_suite(void)
 {
@@ -408,6 +497,8 @@ db_fail_suite(void)
 	tcase_add_test(tcase, nobody_waits_for_a_full_disk);
 	tcase_add_test(tcase, admissions_at_once_never_overdraw_the_grant);
 	tcase_add_test(tcase, a_commit_that_may_not_wait_does_not_sync);
+	tcase_add_loop_test(tcase, whichever_call_fails_the_store_opens_again,
+			    0, 7);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
