@@ -22,23 +22,23 @@
 static void
 crash_and_reopen(enum fault_crash kind)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 
 	fault_env_crash(disk);
 	(void)keyfs_close(store);
 	store = NULL;
 	fault_env_reboot(disk, kind, 1);
-	ck_assert_int_eq(kit_open_with(&options), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
 }
 
 START_TEST(sync_makes_everything_before_it_durable)
 {
-	kit_fill(1000, "x");
+	db_kit_fill(1000, "x");
 	ck_assert_int_eq(keyfs_sync(store), 0);
 	ck_assert_uint_eq(keyfs_durable_seq(store), keyfs_last_seq(store));
 	crash_and_reopen(FAULT_DROP_ALL);
-	ck_assert_str_eq(kit_get("key000999"), "x");
-	ck_assert_str_eq(kit_get("key000000"), "x");
+	ck_assert_str_eq(db_kit_get("key000999"), "x");
+	ck_assert_str_eq(db_kit_get("key000000"), "x");
 }
 END_TEST
 
@@ -47,31 +47,31 @@ START_TEST(a_commit_with_sync_is_durable)
 	ck_assert_int_eq(keyfs_put(store, NULL, keyfs_str("a"), keyfs_str("1"),
 				   KEYFS_SYNC),
 			 0);
-	ck_assert_int_eq(kit_put("b", "2"), 0);
+	ck_assert_int_eq(db_kit_put("b", "2"), 0);
 	crash_and_reopen(FAULT_DROP_ALL);
-	ck_assert_str_eq(kit_get("a"), "1");
-	ck_assert_str_eq(kit_get("b"), "-");
+	ck_assert_str_eq(db_kit_get("a"), "1");
+	ck_assert_str_eq(db_kit_get("b"), "-");
 }
 END_TEST
 
 START_TEST(the_death_of_the_process_alone_loses_nothing)
 {
-	kit_fill(300, "x");
+	db_kit_fill(300, "x");
 	crash_and_reopen(FAULT_KEEP_ALL);
-	ck_assert_str_eq(kit_get("key000299"), "x");
+	ck_assert_str_eq(db_kit_get("key000299"), "x");
 }
 END_TEST
 
 START_TEST(the_interval_syncs_by_itself)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 	unsigned i;
 
 	ck_assert_int_eq(keyfs_close(store), 0);
 	options.commit_interval_ms = 10;
-	ck_assert_int_eq(kit_open_with(&options), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
 	fault_env_set_clock(disk, 1000000000, 10000000);
-	ck_assert_int_eq(kit_put("a", "1"), 0);
+	ck_assert_int_eq(db_kit_put("a", "1"), 0);
 	for (i = 0; i < 500 && keyfs_durable_seq(store) < 1; i++)
 		(void)usleep(10000);
 	ck_assert_uint_ge(keyfs_durable_seq(store), 1);
@@ -80,34 +80,34 @@ END_TEST
 
 START_TEST(damage_to_synced_records_is_no_torn_tail)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 	char name[32];
 	uint64_t number;
 
-	ck_assert_int_eq(kit_put("a", "1"), 0);
-	ck_assert_int_eq(kit_put("b", "2"), 0);
+	ck_assert_int_eq(db_kit_put("a", "1"), 0);
+	ck_assert_int_eq(db_kit_put("b", "2"), 0);
 	ck_assert_int_eq(keyfs_sync(store), 0);
 	number = wal_writer_number(store->log);
 	ck_assert_int_eq(keyfs_close(store), 0);
 	store = NULL;
 	(void)snprintf(name, sizeof(name), "%06u.log", (unsigned)number);
 	ck_assert_int_eq(fault_env_flip(disk, name, (64 + 40 + 2) * 8), 0);
-	ck_assert_int_eq(kit_open_with(&options), -EUCLEAN);
+	ck_assert_int_eq(db_kit_open_with(&options), -EUCLEAN);
 	/* Nothing was changed: put right, it opens. */
 	ck_assert_int_eq(fault_env_flip(disk, name, (64 + 40 + 2) * 8), 0);
-	ck_assert_int_eq(kit_open_with(&options), 0);
-	ck_assert_str_eq(kit_get("b"), "2");
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
+	ck_assert_str_eq(db_kit_get("b"), "2");
 }
 END_TEST
 
 START_TEST(a_missing_table_is_named)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 	char name[ENV_NAME_MAX + 1];
 	struct view *view;
 	uint64_t seq;
 
-	kit_fill(100, "x");
+	db_kit_fill(100, "x");
 	ck_assert_int_eq(keyfs_flush(store), 0);
 	view = db_view_pin(store, &seq);
 	table_file_name(view->version->levels[0].count
@@ -118,7 +118,7 @@ START_TEST(a_missing_table_is_named)
 	ck_assert_int_eq(keyfs_close(store), 0);
 	store = NULL;
 	ck_assert_int_eq(fault_env_remove(disk, name), 0);
-	ck_assert_int_eq(kit_open_with(&options), -EUCLEAN);
+	ck_assert_int_eq(db_kit_open_with(&options), -EUCLEAN);
 }
 END_TEST
 
@@ -131,13 +131,13 @@ START_TEST(a_failed_sync_ends_writing_for_good)
 				   .error = -EIO,
 				   .drop = true };
 
-	ck_assert_int_eq(kit_put("a", "1"), 0);
+	ck_assert_int_eq(db_kit_put("a", "1"), 0);
 	fault_env_fail(disk, &rule);
 	ck_assert_int_eq(keyfs_sync(store), -EIO);
 	ck_assert_int_eq(keyfs_sync(store), -EIO);
-	ck_assert_int_eq(kit_put("b", "2"), -EIO);
-	ck_assert_str_eq(kit_get("a"), "1");
-	ck_assert_int_eq(kit_stats().state, KEYFS_STATE_FAILED);
+	ck_assert_int_eq(db_kit_put("b", "2"), -EIO);
+	ck_assert_str_eq(db_kit_get("a"), "1");
+	ck_assert_int_eq(db_kit_stats().state, KEYFS_STATE_FAILED);
 	ck_assert_int_eq(keyfs_close(store), -EIO);
 	store = NULL;
 }
@@ -166,7 +166,7 @@ START_TEST(a_full_disk_refuses_takes_deletes_and_resumes)
 	char key[32];
 	unsigned i, n;
 
-	kit_fill(100, "x");
+	db_kit_fill(100, "x");
 	fault_env_set_capacity(disk, fault_env_used(disk) + (6 << 20));
 	n = put_until_full(0);
 	ck_assert_uint_gt(n, 0);
@@ -179,15 +179,15 @@ START_TEST(a_full_disk_refuses_takes_deletes_and_resumes)
 		ck_assert_int_eq(keyfs_delete(store, NULL, keyfs_str(key), 0),
 				 0);
 	}
-	ck_assert_str_eq(kit_get("key000050"), "-");
-	ck_assert_str_ne(kit_get("big000000"), "-");
+	ck_assert_str_eq(db_kit_get("key000050"), "-");
+	ck_assert_str_ne(db_kit_get("big000000"), "-");
 	(void)snprintf(key, sizeof(key), "big%06u", n - 1);
-	ck_assert_str_ne(kit_get(key), "-");
+	ck_assert_str_ne(db_kit_get(key), "-");
 	fault_env_set_capacity(disk, UINT64_C(1) << 32);
-	ck_assert_int_eq(kit_put("more", "x"), 0);
-	kit_reopen();
-	ck_assert_str_eq(kit_get("more"), "x");
-	ck_assert_str_eq(kit_get("key000099"), "-");
+	ck_assert_int_eq(db_kit_put("more", "x"), 0);
+	db_kit_reopen();
+	ck_assert_str_eq(db_kit_get("more"), "x");
+	ck_assert_str_eq(db_kit_get("key000099"), "-");
 }
 END_TEST
 
@@ -195,7 +195,7 @@ END_TEST
 
 START_TEST(opening_tells_its_reasons_apart)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 	struct keyfs_store *other;
 
 	ck_assert_int_eq(db_open(fault_env(disk), "store", &options, &other),
@@ -203,25 +203,25 @@ START_TEST(opening_tells_its_reasons_apart)
 	ck_assert_int_eq(keyfs_close(store), 0);
 	store = NULL;
 	options.must_create = true;
-	ck_assert_int_eq(kit_open_with(&options), -EEXIST);
-	options = kit_small();
+	ck_assert_int_eq(db_kit_open_with(&options), -EEXIST);
+	options = db_kit_small();
 	options.create = false;
 	ck_assert_int_eq(db_open(fault_env(disk), "none", &options, &other),
 			 -ENOENT);
 	options.block_bytes = 1;
-	ck_assert_int_eq(kit_open_with(&options), -EINVAL);
+	ck_assert_int_eq(db_kit_open_with(&options), -EINVAL);
 	ck_assert_int_eq(db_open(fault_env(disk), "store", NULL, &store), 0);
 }
 END_TEST
 
 START_TEST(read_only_reads_and_changes_nothing)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 	struct keyfs_store *second;
 	uint64_t changes;
 
-	kit_fill(500, "x");
-	ck_assert_int_eq(kit_put("last", "1"), 0);
+	db_kit_fill(500, "x");
+	ck_assert_int_eq(db_kit_put("last", "1"), 0);
 	ck_assert_int_eq(keyfs_close(store), 0);
 	changes = fault_env_count(disk, FAULT_WRITE) +
 		  fault_env_count(disk, FAULT_CREATE) +
@@ -229,12 +229,12 @@ START_TEST(read_only_reads_and_changes_nothing)
 		  fault_env_count(disk, FAULT_RENAME);
 	options.create = false;
 	options.read_only = true;
-	ck_assert_int_eq(kit_open_with(&options), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
 	ck_assert_int_eq(db_open(fault_env(disk), "store", &options, &second),
 			 0);
-	ck_assert_str_eq(kit_get("last"), "1");
-	ck_assert_str_eq(kit_get("key000123"), "x");
-	ck_assert_int_eq(kit_put("a", "1"), -EROFS);
+	ck_assert_str_eq(db_kit_get("last"), "1");
+	ck_assert_str_eq(db_kit_get("key000123"), "x");
+	ck_assert_int_eq(db_kit_put("a", "1"), -EROFS);
 	ck_assert_int_eq(keyfs_close(second), 0);
 	ck_assert_uint_eq(changes, fault_env_count(disk, FAULT_WRITE) +
 					   fault_env_count(disk, FAULT_CREATE) +
@@ -250,7 +250,7 @@ START_TEST(a_forked_child_is_refused)
 
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0)
-		_exit(kit_put("a", "1") == -EPERM &&
+		_exit(db_kit_put("a", "1") == -EPERM &&
 				      keyfs_close(store) == -EPERM
 			      ? 0
 			      : 1);
@@ -267,31 +267,31 @@ START_TEST(short_sessions_leave_no_pile_of_files)
 		char key[16];
 
 		(void)snprintf(key, sizeof(key), "s%u", i);
-		ck_assert_int_eq(kit_put(key, "x"), 0);
-		kit_reopen();
+		ck_assert_int_eq(db_kit_put(key, "x"), 0);
+		db_kit_reopen();
 	}
 	ck_assert_int_eq(keyfs_wait_idle(store), 0);
-	ck_assert_uint_le(kit_stats().level_tables[0], 18);
-	ck_assert_str_eq(kit_get("s0"), "x");
-	ck_assert_str_eq(kit_get("s39"), "x");
+	ck_assert_uint_le(db_kit_stats().level_tables[0], 18);
+	ck_assert_str_eq(db_kit_get("s0"), "x");
+	ck_assert_str_eq(db_kit_get("s39"), "x");
 }
 END_TEST
 
 START_TEST(the_first_memtable_ends_early_and_the_next_do_not)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 	unsigned i;
 
 	options.memory_bytes = 8 << 20;
 	options.memtable_bytes = 2 << 20;
 	ck_assert_int_eq(keyfs_close(store), 0);
-	ck_assert_int_eq(kit_open_with(&options), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
 	for (i = 0; i < 4; i++)
-		kit_fill(1500, "0123456789012345678901234567890123456789");
+		db_kit_fill(1500, "0123456789012345678901234567890123456789");
 	ck_assert_int_eq(keyfs_wait_idle(store), 0);
-	ck_assert_uint_eq(kit_stats().flushes, 1);
-	ck_assert_uint_lt(kit_stats().entries, 2000);
-	ck_assert_uint_gt(kit_stats().memtable_bytes, 256 << 10);
+	ck_assert_uint_eq(db_kit_stats().flushes, 1);
+	ck_assert_uint_lt(db_kit_stats().entries, 2000);
+	ck_assert_uint_gt(db_kit_stats().memtable_bytes, 256 << 10);
 }
 END_TEST
 
@@ -312,16 +312,16 @@ START_TEST(merged_tables_are_removed_at_once)
 	unsigned i;
 
 	/* Two tables and nothing else to do, so that nothing else wakes a thread. */
-	kit_fill(20, "x");
+	db_kit_fill(20, "x");
 	ck_assert_int_eq(keyfs_flush(store), 0);
-	kit_fill(20, "y");
+	db_kit_fill(20, "y");
 	ck_assert_int_eq(keyfs_flush(store), 0);
 	ck_assert_int_eq(keyfs_wait_idle(store), 0);
 	(void)usleep(100000);
 	ck_assert_int_eq(keyfs_compact_range(store, NULL, none, none), 0);
 	ck_assert_int_eq(keyfs_wait_idle(store), 0);
 	for (i = 0; i < KEYFS_LEVELS; i++)
-		live += kit_stats().level_tables[i];
+		live += db_kit_stats().level_tables[i];
 	ck_assert_int_eq(env_dir_list(store->dir, count_table, &files), 0);
 	ck_assert_uint_eq(files, live);
 }
@@ -334,7 +334,7 @@ db_disk_suite(void)
 	TCase *tcase = tcase_create("db_disk");
 
 	tcase_set_timeout(tcase, 120);
-	tcase_add_checked_fixture(tcase, kit_setup, kit_teardown);
+	tcase_add_checked_fixture(tcase, db_kit_setup, db_kit_teardown);
 	tcase_add_test(tcase, sync_makes_everything_before_it_durable);
 	tcase_add_test(tcase, a_commit_with_sync_is_durable);
 	tcase_add_test(tcase, the_death_of_the_process_alone_loses_nothing);

@@ -14,7 +14,7 @@ struct fault_env *disk;
 struct keyfs_store *store;
 
 struct keyfs_options
-kit_small(void)
+db_kit_small(void)
 {
 	return (struct keyfs_options){ .size = sizeof(struct keyfs_options),
 				       .create = true,
@@ -27,46 +27,46 @@ kit_small(void)
 }
 
 int
-kit_open_with(const struct keyfs_options *options)
+db_kit_open_with(const struct keyfs_options *options)
 {
 	return db_open(fault_env(disk), "store", options, &store);
 }
 
 void
-kit_reopen(void)
+db_kit_reopen(void)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 
 	ck_assert_int_eq(keyfs_close(store), 0);
 	store = NULL;
-	ck_assert_int_eq(kit_open_with(&options), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
 }
 
 void
-kit_setup(void)
+db_kit_setup(void)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 
 	disk = fault_env_new(1);
-	ck_assert_int_eq(kit_open_with(&options), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
 }
 
 void
-kit_teardown(void)
+db_kit_teardown(void)
 {
 	(void)keyfs_close(store);
 	fault_env_free(disk);
 }
 
 int
-kit_put(const char *key, const char *value)
+db_kit_put(const char *key, const char *value)
 {
 	return keyfs_put(store, NULL, keyfs_str(key), keyfs_str(value), 0);
 }
 
 /* What a key holds, in static memory; "-" if it is absent, "!" on an error. */
 const char *
-kit_get_at(const struct keyfs_snapshot *snapshot, const char *key)
+db_kit_get_at(const struct keyfs_snapshot *snapshot, const char *key)
 {
 	static char text[4096];
 	struct keyfs_value value;
@@ -81,25 +81,25 @@ kit_get_at(const struct keyfs_snapshot *snapshot, const char *key)
 }
 
 const char *
-kit_get(const char *key)
+db_kit_get(const char *key)
 {
-	return kit_get_at(NULL, key);
+	return db_kit_get_at(NULL, key);
 }
 
 void
-kit_fill(unsigned count, const char *value)
+db_kit_fill(unsigned count, const char *value)
 {
 	char key[32];
 	unsigned i;
 
 	for (i = 0; i < count; i++) {
 		(void)snprintf(key, sizeof(key), "key%06u", i);
-		ck_assert_int_eq(kit_put(key, value), 0);
+		ck_assert_int_eq(db_kit_put(key, value), 0);
 	}
 }
 
 struct keyfs_stats
-kit_stats(void)
+db_kit_stats(void)
 {
 	struct keyfs_stats s = { .size = sizeof(s) };
 

@@ -12,20 +12,21 @@ extern struct fault_env *disk;
 extern struct keyfs_store *store;
 
 /* A memtable of 4 KiB, tables of 4 KiB, a budget of 1 MiB. */
-struct keyfs_options kit_small(void);
-int kit_open_with(const struct keyfs_options *options);
-void kit_reopen(void);
+struct keyfs_options db_kit_small(void);
+int db_kit_open_with(const struct keyfs_options *options);
+void db_kit_reopen(void);
 
 /* The fixture: an open, empty store. */
-void kit_setup(void);
-void kit_teardown(void);
+void db_kit_setup(void);
+void db_kit_teardown(void);
 
-int kit_put(const char *key, const char *value);
+int db_kit_put(const char *key, const char *value);
 /* What a key holds, in static memory; "-" if it is absent, "!" on an error. */
-const char *kit_get_at(const struct keyfs_snapshot *snapshot, const char *key);
-const char *kit_get(const char *key);
+const char *
+db_kit_get_at(const struct keyfs_snapshot *snapshot, const char *key);
+const char *db_kit_get(const char *key);
 /* Puts key000000, key000001 ... */
-void kit_fill(unsigned count, const char *value);
-struct keyfs_stats kit_stats(void);
+void db_kit_fill(unsigned count, const char *value);
+struct keyfs_stats db_kit_stats(void);
 
 #endif

@@ -22,28 +22,28 @@
 
 START_TEST(what_is_put_is_got)
 {
-	ck_assert_int_eq(kit_put("a", "1"), 0);
-	ck_assert_int_eq(kit_put("b", ""), 0);
-	ck_assert_int_eq(kit_put("a", "2"), 0);
-	ck_assert_str_eq(kit_get("a"), "2");
-	ck_assert_str_eq(kit_get("b"), "");
-	ck_assert_str_eq(kit_get("c"), "-");
+	ck_assert_int_eq(db_kit_put("a", "1"), 0);
+	ck_assert_int_eq(db_kit_put("b", ""), 0);
+	ck_assert_int_eq(db_kit_put("a", "2"), 0);
+	ck_assert_str_eq(db_kit_get("a"), "2");
+	ck_assert_str_eq(db_kit_get("b"), "");
+	ck_assert_str_eq(db_kit_get("c"), "-");
 	ck_assert_int_eq(keyfs_delete(store, NULL, keyfs_str("a"), 0), 0);
 	ck_assert_int_eq(keyfs_delete(store, NULL, keyfs_str("c"), 0), 0);
-	ck_assert_str_eq(kit_get("a"), "-");
+	ck_assert_str_eq(db_kit_get("a"), "-");
 }
 END_TEST
 
 START_TEST(it_is_there_after_reopening)
 {
-	ck_assert_int_eq(kit_put("a", "1"), 0);
-	kit_reopen();
-	ck_assert_str_eq(kit_get("a"), "1");
-	ck_assert_int_eq(kit_put("b", "2"), 0);
-	kit_reopen();
-	kit_reopen();
-	ck_assert_str_eq(kit_get("a"), "1");
-	ck_assert_str_eq(kit_get("b"), "2");
+	ck_assert_int_eq(db_kit_put("a", "1"), 0);
+	db_kit_reopen();
+	ck_assert_str_eq(db_kit_get("a"), "1");
+	ck_assert_int_eq(db_kit_put("b", "2"), 0);
+	db_kit_reopen();
+	db_kit_reopen();
+	ck_assert_str_eq(db_kit_get("a"), "1");
+	ck_assert_str_eq(db_kit_get("b"), "2");
 }
 END_TEST
 
@@ -52,26 +52,26 @@ START_TEST(many_keys_pass_through_flush_and_compaction)
 	unsigned round;
 
 	for (round = 0; round < 5; round++)
-		kit_fill(1000, round % 2 ? "odd" : "even");
+		db_kit_fill(1000, round % 2 ? "odd" : "even");
 	ck_assert_int_eq(keyfs_wait_idle(store), 0);
-	ck_assert_uint_gt(kit_stats().flushes, 10);
-	ck_assert_uint_gt(kit_stats().compactions, 0);
-	ck_assert_str_eq(kit_get("key000000"), "even");
-	ck_assert_str_eq(kit_get("key000999"), "even");
+	ck_assert_uint_gt(db_kit_stats().flushes, 10);
+	ck_assert_uint_gt(db_kit_stats().compactions, 0);
+	ck_assert_str_eq(db_kit_get("key000000"), "even");
+	ck_assert_str_eq(db_kit_get("key000999"), "even");
 	ck_assert_int_eq(keyfs_verify(store, NULL, NULL), 0);
-	kit_reopen();
-	ck_assert_str_eq(kit_get("key000500"), "even");
+	db_kit_reopen();
+	ck_assert_str_eq(db_kit_get("key000500"), "even");
 }
 END_TEST
 
 START_TEST(limits_of_keys_and_values_are_kept)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 	static uint8_t big[KEYFS_VALUE_MAX + 1];
 	struct keyfs_slice key = keyfs_bytes(big, KEYFS_KEY_MAX);
 	struct keyfs_value value;
 
-	ck_assert_int_eq(kit_put("", "x"), -EINVAL);
+	ck_assert_int_eq(db_kit_put("", "x"), -EINVAL);
 	ck_assert_int_eq(keyfs_put(store, NULL,
 				   keyfs_bytes(big, KEYFS_KEY_MAX + 1),
 				   keyfs_str(""), 0),
@@ -82,7 +82,7 @@ START_TEST(limits_of_keys_and_values_are_kept)
 			 -E2BIG);
 	ck_assert_int_eq(keyfs_close(store), 0);
 	options.memory_bytes = 256 << 20;
-	ck_assert_int_eq(kit_open_with(&options), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
 	ck_assert_int_eq(keyfs_put(store, NULL, keyfs_str("k"),
 				   keyfs_bytes(big, KEYFS_VALUE_MAX + 1), 0),
 			 -EINVAL);
@@ -104,18 +104,18 @@ START_TEST(a_pinned_value_outlives_its_overwriting)
 {
 	struct keyfs_value in_memory, in_table;
 
-	ck_assert_int_eq(kit_put("a", "old"), 0);
+	ck_assert_int_eq(db_kit_put("a", "old"), 0);
 	ck_assert_int_eq(keyfs_flush(store), 0);
-	ck_assert_int_eq(kit_put("b", "old"), 0);
+	ck_assert_int_eq(db_kit_put("b", "old"), 0);
 	ck_assert_int_eq(keyfs_get(store, NULL, NULL, keyfs_str("a"), 0,
 				   &in_table),
 			 0);
 	ck_assert_int_eq(keyfs_get(store, NULL, NULL, keyfs_str("b"), 0,
 				   &in_memory),
 			 0);
-	ck_assert_int_eq(kit_put("a", "new"), 0);
-	ck_assert_int_eq(kit_put("b", "new"), 0);
-	kit_fill(2000, "x");
+	ck_assert_int_eq(db_kit_put("a", "new"), 0);
+	ck_assert_int_eq(db_kit_put("b", "new"), 0);
+	db_kit_fill(2000, "x");
 	ck_assert_int_eq(keyfs_compact_range(store, NULL,
 					     (struct keyfs_slice){ 0 },
 					     (struct keyfs_slice){ 0 }),
@@ -135,8 +135,8 @@ START_TEST(mget_reads_one_state)
 	struct keyfs_value values[3];
 	int results[3];
 
-	ck_assert_int_eq(kit_put("a", "1"), 0);
-	ck_assert_int_eq(kit_put("b", "2"), 0);
+	ck_assert_int_eq(db_kit_put("a", "1"), 0);
+	ck_assert_int_eq(db_kit_put("b", "2"), 0);
 	ck_assert_int_eq(keyfs_mget(store, NULL, NULL, 3, keys, 0, values,
 				    results),
 			 0);
@@ -157,14 +157,14 @@ START_TEST(a_failed_condition_leaves_nothing)
 	struct keyfs_batch *batch;
 	uint64_t seq;
 
-	ck_assert_int_eq(kit_put("a", "1"), 0);
+	ck_assert_int_eq(db_kit_put("a", "1"), 0);
 	seq = keyfs_last_seq(store);
-	ck_assert_int_eq(kit_put("a", "2"), 0);
+	ck_assert_int_eq(db_kit_put("a", "2"), 0);
 	ck_assert_int_eq(keyfs_batch_new(&batch), 0);
 	keyfs_batch_put(batch, NULL, keyfs_str("b"), keyfs_str("x"));
 	keyfs_batch_require_unchanged(batch, NULL, keyfs_str("a"), seq);
 	ck_assert_int_eq(keyfs_commit(store, batch, 0, NULL), -ECANCELED);
-	ck_assert_str_eq(kit_get("b"), "-");
+	ck_assert_str_eq(db_kit_get("b"), "-");
 	keyfs_batch_clear(batch);
 	keyfs_batch_put(batch, NULL, keyfs_str("b"), keyfs_str("x"));
 	keyfs_batch_require_unchanged(batch, NULL, keyfs_str("a"),
@@ -172,7 +172,7 @@ START_TEST(a_failed_condition_leaves_nothing)
 	keyfs_batch_require_absent(batch, NULL, keyfs_str("b"));
 	ck_assert_int_eq(keyfs_commit(store, batch, 0, &seq), 0);
 	ck_assert_uint_eq(seq, keyfs_last_seq(store));
-	ck_assert_str_eq(kit_get("b"), "x");
+	ck_assert_str_eq(db_kit_get("b"), "x");
 	/* It is there now. */
 	ck_assert_int_eq(keyfs_commit(store, batch, 0, NULL), -ECANCELED);
 	keyfs_batch_free(batch);
@@ -184,10 +184,10 @@ START_TEST(conditions_see_what_was_flushed_since)
 	struct keyfs_batch *batch;
 	uint64_t before;
 
-	ck_assert_int_eq(kit_put("a", "1"), 0);
-	ck_assert_int_eq(kit_put("gone", "1"), 0);
+	ck_assert_int_eq(db_kit_put("a", "1"), 0);
+	ck_assert_int_eq(db_kit_put("gone", "1"), 0);
 	before = keyfs_last_seq(store);
-	ck_assert_int_eq(kit_put("a", "2"), 0);
+	ck_assert_int_eq(db_kit_put("a", "2"), 0);
 	ck_assert_int_eq(keyfs_delete(store, NULL, keyfs_str("gone"), 0), 0);
 	ck_assert_int_eq(keyfs_compact_range(store, NULL,
 					     (struct keyfs_slice){ 0 },
@@ -247,21 +247,21 @@ START_TEST(a_snapshot_sees_the_old_state_through_compactions)
 {
 	struct keyfs_snapshot *snapshot;
 
-	ck_assert_int_eq(kit_put("a", "old"), 0);
-	ck_assert_int_eq(kit_put("b", "old"), 0);
+	ck_assert_int_eq(db_kit_put("a", "old"), 0);
+	ck_assert_int_eq(db_kit_put("b", "old"), 0);
 	ck_assert_int_eq(keyfs_snapshot_new(store, &snapshot), 0);
-	ck_assert_int_eq(kit_put("a", "new"), 0);
+	ck_assert_int_eq(db_kit_put("a", "new"), 0);
 	ck_assert_int_eq(keyfs_delete(store, NULL, keyfs_str("b"), 0), 0);
-	kit_fill(3000, "x");
+	db_kit_fill(3000, "x");
 	ck_assert_int_eq(keyfs_compact_range(store, NULL,
 					     (struct keyfs_slice){ 0 },
 					     (struct keyfs_slice){ 0 }),
 			 0);
-	ck_assert_str_eq(kit_get_at(snapshot, "a"), "old");
-	ck_assert_str_eq(kit_get_at(snapshot, "b"), "old");
-	ck_assert_str_eq(kit_get_at(snapshot, "key000000"), "-");
-	ck_assert_str_eq(kit_get("a"), "new");
-	ck_assert_str_eq(kit_get("b"), "-");
+	ck_assert_str_eq(db_kit_get_at(snapshot, "a"), "old");
+	ck_assert_str_eq(db_kit_get_at(snapshot, "b"), "old");
+	ck_assert_str_eq(db_kit_get_at(snapshot, "key000000"), "-");
+	ck_assert_str_eq(db_kit_get("a"), "new");
+	ck_assert_str_eq(db_kit_get("b"), "-");
 	ck_assert_int_eq(keyfs_close(store), -EBUSY);
 	keyfs_snapshot_free(snapshot);
 }
@@ -275,9 +275,9 @@ START_TEST(an_iterator_keeps_to_its_bounds_and_its_state)
 	struct keyfs_iter *iter;
 	unsigned n = 0;
 
-	kit_fill(500, "x");
+	db_kit_fill(500, "x");
 	ck_assert_int_eq(keyfs_iter_new(store, NULL, &options, &iter), 0);
-	kit_fill(500, "y");
+	db_kit_fill(500, "y");
 	ck_assert_int_eq(keyfs_flush(store), 0);
 	for (keyfs_iter_first(iter); keyfs_iter_valid(iter);
 	     keyfs_iter_next(iter), n++)
@@ -361,14 +361,14 @@ END_TEST
 
 START_TEST(memtables_and_cache_share_one_budget)
 {
-	struct keyfs_options options = kit_small();
+	struct keyfs_options options = db_kit_small();
 	struct keyfs_stats s;
 	unsigned i;
 
 	ck_assert_int_eq(keyfs_close(store), 0);
 	options.memory_bytes = 4 << 20;
 	options.memtable_bytes = 1 << 20;
-	ck_assert_int_eq(kit_open_with(&options), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
 	for (i = 0; i < 40000; i++) {
 		static const char value[400] = "v";
 		char key[32];
@@ -378,10 +378,10 @@ START_TEST(memtables_and_cache_share_one_budget)
 					   keyfs_bytes(value, sizeof(value)),
 					   0),
 				 0);
-		(void)kit_get(key + i % 2);
+		(void)db_kit_get(key + i % 2);
 		if (i % 500)
 			continue;
-		s = kit_stats();
+		s = db_kit_stats();
 		/* The keeper makes way a moment after the switch. */
 		ck_assert_uint_le(s.memtable_bytes + s.cache_bytes,
 				  s.memory_budget + options.memtable_bytes / 2);
@@ -398,7 +398,7 @@ START_TEST(properties_are_text)
 	char *text;
 	size_t i;
 
-	kit_fill(500, "x");
+	db_kit_fill(500, "x");
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		ck_assert_int_eq(keyfs_property(store, names[i], &text), 0);
 		ck_assert_uint_gt(strlen(text), 10);
@@ -416,7 +416,7 @@ db_suite(void)
 	TCase *tcase = tcase_create("db");
 
 	tcase_set_timeout(tcase, 120);
-	tcase_add_checked_fixture(tcase, kit_setup, kit_teardown);
+	tcase_add_checked_fixture(tcase, db_kit_setup, db_kit_teardown);
 	tcase_add_test(tcase, what_is_put_is_got);
 	tcase_add_test(tcase, it_is_there_after_reopening);
 	tcase_add_test(tcase, many_keys_pass_through_flush_and_compaction);
