@@ -261,7 +261,9 @@ mounted_start(const struct mounted_options *options)
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		close(fds[0]);
-		/* Check has handlers of its own. */
+		/* Check has handlers of its own, and whoever started the tests may
+		 * ignore SIGHUP (nohup), which a session leaves so. */
+		signal(SIGHUP, SIG_DFL);
 		signal(SIGINT, SIG_DFL);
 		signal(SIGTERM, SIG_DFL);
 		child.options = options ? options : &none;
