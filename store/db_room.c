@@ -268,6 +268,20 @@ db_reserve_release(struct keyfs_store *db)
 	(void)env_dir_sync(db->dir);
 }
 
+/* Whether the disk has room for the reserve and for what is not flushed.  Not for the
+ * margin too: the reserve comes before whatever the margin is kept for. */
+static bool
+reserve_fits(struct keyfs_store *db)
+{
+	struct env_space space;
+	uint64_t need = db->options.reserve_bytes;
+
+	mutex_lock(&db->lock);
+	need += db_memtable_bytes_locked(db);
+	mutex_unlock(&db->lock);
+	return env_dir_space(db->dir, &space) < 0 || space.available > need;
+}
+
 void
 db_reserve_restore(struct keyfs_store *db)
 {
@@ -279,9 +293,8 @@ db_reserve_restore(struct keyfs_store *db)
 	    reserve_open(db, &file) < 0)
 		return;
 	r = env_file_size(file, &size);
-	/* Only out of what is free beyond the promises, which count the reserve. */
 	if (r == 0 && size < db->options.reserve_bytes)
-		r = space_beyond(db)
+		r = reserve_fits(db)
 			    ? env_file_allocate(file, 0,
 						db->options.reserve_bytes)
 			    : -ENOSPC;

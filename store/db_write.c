@@ -13,6 +13,11 @@
 #define FIRST_SHARE 16u
 #define FIRST_BYTES_MIN ((size_t)64 << 10)
 
+/* How long a commit that frees space waits for workers to give some back: 50 times
+ * 100 ms. */
+#define ROOM_WAITS_MAX 50u
+#define ROOM_WAIT_MS 100u
+
 /* ---- The switch ---- */
 
 static bool
@@ -178,6 +183,7 @@ struct commit {
 	uint64_t seq;     /* of the last change, when done */
 	bool wants_room;  /* the log runs short of space made ahead */
 	bool had_reserve; /* the reserve was given back for it */
+	unsigned waits;   /* for workers to give space back */
 };
 
 /* Whether a condition reaches further back than the memtables of `view`. */
@@ -414,6 +420,28 @@ check_batch(const struct keyfs_store *db, const struct keyfs_batch *batch)
 								       : 0;
 }
 
+/* What frees space waits for the workers: a compaction may have the reserve for the
+ * moment, and gives more back than it took.  False: nobody works, or for too long. */
+static bool
+wait_for_workers(struct keyfs_store *db, struct commit *commit)
+{
+	bool busy;
+
+	if (commit->waits++ == ROOM_WAITS_MAX)
+		return false;
+	mutex_lock(&db->lock);
+	busy = db->flushing || db->compacting || db->sealed_count ||
+	       table_set_has_gone(&db->tables);
+	cond_signal(&db->keep);
+	/* The first time in any case: a worker may have ended just now, and the
+	 * keeper is yet to remove what that made superfluous. */
+	if (busy || commit->waits == 1)
+		(void)cond_wait_ms(&db->room, &db->lock, ROOM_WAIT_MS);
+	mutex_unlock(&db->lock);
+	(void)env_dir_sync(db->dir);
+	return busy || commit->waits == 1;
+}
+
 /* Whether a refused commit may be tried once more, after what it lacked was done; sets
  * *result if that failed. */
 static bool
@@ -435,6 +463,8 @@ try_again(struct keyfs_store *db, struct commit *commit, int *result)
 		db_reserve_release(db);
 		return true;
 	}
+	if (*result == -ENOSPC && commit->flags & KEYFS_USE_RESERVE)
+		return wait_for_workers(db, commit);
 	return false;
 }
 

@@ -170,8 +170,12 @@ START_TEST(a_full_disk_refuses_takes_deletes_and_resumes)
 	fault_env_set_capacity(disk, fault_env_used(disk) + (6 << 20));
 	n = put_until_full(0);
 	ck_assert_uint_gt(n, 0);
-	/* Others take what the compactions have left. */
+	/* Others take what the compactions have left, when the store has its reserve
+	 * again. */
 	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	for (i = 0; i < 500 && !atomic_load(&store->reserve_held); i++)
+		(void)usleep(10000);
+	ck_assert(atomic_load(&store->reserve_held));
 	fault_env_set_capacity(disk, fault_env_used(disk));
 	n = put_until_full(n);
 	for (i = 0; i < 100; i++) {
