@@ -117,6 +117,11 @@ expect 0 "" "$tmp/umount.fuse.keyfs" -l "$mnt"
 expect_error 4 "*: it is mounted, but not where this process can see it *" \
 	keyfs get "$store" c
 exec 5<&-
+# The daemon learns of its last user's end, and closes the store, a moment later.
+for ((i = 0; i < 300; i++)); do
+	[[ -S $store/CTL ]] || break
+	sleep 0.1
+done
 expect 0 "4" keyfs get "$store" c
 
 claim "a misspelt command names the nearest"
