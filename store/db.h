@@ -25,8 +25,8 @@ struct info_log;
 
 /* Sealed memtables that may wait for the flush before writers stop. */
 #define DB_SEALED_MAX 2u
-/* Level-0 tables at which delays reach their end and writers stop, as a multiple of
- * options.level0_tables. */
+/* Level-0 tables at which delays reach their end, as a multiple of
+ * options.level0_tables.  Writers are not stopped there, only by sealed memtables. */
 #define DB_LEVEL0_STOP 8u
 /* The cache keeps this share of the budget, however many memtables wait: 1/8. */
 #define DB_CACHE_SHARE_MIN 8u
