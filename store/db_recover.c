@@ -239,11 +239,25 @@ scan(struct replay *replay, struct wal_reader *reader)
 	replay->dropped_bytes += wal_reader_rest_bytes(reader);
 }
 
-/* What was read from the page cache of a dead process is made durable before the
- * manifest relies on it (R7). */
-static int
-sync_log(struct replay *replay, uint64_t number)
+/* Where the part of a log begins that nobody knows to be durable. */
+static uint64_t
+unproven_from(const struct replay *replay, uint64_t number)
 {
+	if (replay->durable <= wal_position(number, 0))
+		return 0;
+	return wal_position_number(replay->durable) > number
+		       ? WAL_OFFSET_MAX
+		       : wal_position_offset(replay->durable);
+}
+
+/* What was read from the page cache of a dead process is made durable before the
+ * manifest relies on it (R7).  A sync alone would not do: if one failed in that
+ * process, the kernel takes the pages for clean ever since, and would answer 0. */
+static int
+secure_log(struct replay *replay, uint64_t number, struct wal_reader *reader)
+{
+	uint64_t from = unproven_from(replay, number);
+	struct keyfs_slice bytes = wal_reader_taken(reader, from);
 	struct env_file *file;
 	char name[ENV_NAME_MAX + 1];
 	int r;
@@ -252,7 +266,10 @@ sync_log(struct replay *replay, uint64_t number)
 	r = env_file_open(replay->db->dir, name, ENV_READ | ENV_WRITE, &file);
 	if (r < 0)
 		return r;
-	r = env_file_sync(file);
+	if (bytes.len)
+		r = env_file_write(file, from, bytes.data, bytes.len);
+	if (r == 0)
+		r = env_file_sync(file);
 	env_file_close(file);
 	return r;
 }
@@ -269,8 +286,9 @@ replay_good(struct replay *replay, const struct version_log *log,
 		r = replay_records(replay, log, reader);
 	if (r < 0 || !*out_good)
 		return r;
-	if (!replay->db->options.read_only)
-		r = sync_log(replay, log->number);
+	/* One that was ended has been through this. */
+	if (!replay->db->options.read_only && !log->ended)
+		r = secure_log(replay, log->number, reader);
 	if (!log->ended)
 		version_edit_end_log(replay->edit, log->number,
 				     wal_reader_offset(reader));

@@ -125,6 +125,14 @@ wal_reader_rest_is_zero(const struct wal_reader *reader)
 	return wal_reader_rest_bytes(reader) == 0;
 }
 
+struct keyfs_slice
+wal_reader_taken(const struct wal_reader *reader, uint64_t from)
+{
+	if (from >= reader->offset)
+		return keyfs_bytes(NULL, 0);
+	return keyfs_bytes(reader->bytes + from, reader->offset - from);
+}
+
 uint64_t
 wal_reader_scan(const struct wal_reader *reader)
 {

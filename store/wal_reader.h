@@ -39,6 +39,10 @@ bool wal_reader_rest_is_zero(const struct wal_reader *reader);
 /* Bytes of the file from there on that are not zero at its end, for the report. */
 uint64_t wal_reader_rest_bytes(const struct wal_reader *reader);
 
+/* The bytes before there, from `from` on; borrowed.  Empty if `from` is not before it. */
+struct keyfs_slice
+wal_reader_taken(const struct wal_reader *reader, uint64_t from);
+
 /* The highest durable position named by a good record from there on; 0: none. */
 uint64_t wal_reader_scan(const struct wal_reader *reader);
 

@@ -153,6 +153,32 @@ START_TEST(a_failed_sync_of_the_manifest_is_never_a_full_disk)
 END_TEST
 
 /* The names that a failed sync has lost are not made durable by the next one. */
+/* The kernel reports a failed write-back once and takes the pages for clean: they can
+ * be read until the power goes, and a sync by the next process answers 0. */
+START_TEST(what_a_failed_sync_dropped_is_durable_after_the_next_opening)
+{
+	struct fault_rule rule = { .calls = FAULT_ON(FAULT_SYNC),
+				   .file = ".log",
+				   .error = -EIO,
+				   .drop = true };
+
+	ck_assert_int_eq(put("before", "1"), 0);
+	ck_assert_int_eq(keyfs_sync(store), 0);
+	ck_assert_int_eq(put("dropped", "1"), 0);
+	fault_env_fail(disk, &rule);
+	ck_assert_int_eq(keyfs_sync(store), -EIO);
+	(void)keyfs_close(store);
+	fault_env_heal(disk);
+	ck_assert_int_eq(open_small(), 0);
+	ck_assert(has("dropped"));
+	shut(0);
+
+	crash_and_reopen(FAULT_DROP_ALL);
+	ck_assert(has("before"));
+	ck_assert(has("dropped"));
+}
+END_TEST
+
 START_TEST(a_failed_sync_of_the_directory_is_final)
 {
 	struct fault_rule rule = { .calls = FAULT_ON(FAULT_DIR_SYNC),
@@ -486,6 +512,9 @@ db_fail_suite(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase,
 		       a_failed_sync_of_the_manifest_is_never_a_full_disk);
+	tcase_add_test(
+		tcase,
+		what_a_failed_sync_dropped_is_durable_after_the_next_opening);
 	tcase_add_test(tcase, a_failed_sync_of_the_directory_is_final);
 	tcase_add_test(tcase, a_compaction_that_cannot_write_blames_no_table);
 	tcase_add_test(tcase, a_range_with_a_damaged_table_is_not_waited_for);
