@@ -212,4 +212,9 @@ kv_value_release(struct kv_value *value)
 int kv_open(const char *address, const struct keyfs_options *options,
 	    struct kv **out);
 
+/* The embedded engine over a store that is open already, and that it takes on success;
+ * `path` and `options` are those that it was opened with. */
+int kv_lsm_new(struct keyfs_store *store, const char *path,
+	       const struct keyfs_options *options, struct kv **out);
+
 #endif

@@ -454,27 +454,37 @@ lsm_limits(const struct keyfs_options *options)
 	};
 }
 
+int
+kv_lsm_new(struct keyfs_store *store, const char *path,
+	   const struct keyfs_options *options, struct kv **out)
+{
+	struct kv_lsm *lsm = calloc(1, sizeof(*lsm));
+	char *own_path = strdup(path);
+
+	if (!lsm || !own_path) {
+		free(lsm);
+		free(own_path);
+		return -ENOMEM;
+	}
+	lsm->kv.ops = &lsm_ops;
+	lsm->caps = lsm_limits(options);
+	lsm->path = own_path;
+	lsm->store = store;
+	*out = &lsm->kv;
+	return 0;
+}
+
 static int
 lsm_open(const char *path, const struct keyfs_options *options, struct kv **out)
 {
-	struct kv_lsm *lsm = calloc(1, sizeof(*lsm));
-	int rc = -ENOMEM;
+	struct keyfs_store *store;
+	int rc = keyfs_open(path, options, &store);
 
-	if (!lsm)
-		return rc;
-	lsm->kv.ops = &lsm_ops;
-	lsm->caps = lsm_limits(options);
-	lsm->path = strdup(path);
-	if (!lsm->path)
-		goto fail;
-	rc = keyfs_open(path, options, &lsm->store);
 	if (rc)
-		goto fail;
-	*out = &lsm->kv;
-	return 0;
-fail:
-	free(lsm->path);
-	free(lsm);
+		return rc;
+	rc = kv_lsm_new(store, path, options, out);
+	if (rc)
+		(void)keyfs_close(store);
 	return rc;
 }
 
