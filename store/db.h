@@ -273,6 +273,11 @@ db_switch_locked(struct keyfs_store *db, unsigned flags) REQUIRES(&db->write);
 /* Makes every commit up to `seq` durable. */
 int db_sync_to(struct keyfs_store *db, uint64_t seq);
 
+/* Writes into the manifest where the logs end, so that whatever is missing of them at
+ * the next opening is known to be damage (R7).  Failing does no harm.  Requires: all is
+ * durable, and nobody else uses the store any more. */
+void db_end_logs(struct keyfs_store *db);
+
 /* Everything up to these became durable by the installation of tables. */
 void db_durable_raise(struct keyfs_store *db, uint64_t seq, uint64_t position);
 

@@ -94,12 +94,18 @@ db_new_number(void *arg, uint64_t *out)
 /* ---- The lock ---- */
 
 static int
-lock_file_open(struct keyfs_store *db)
+lock_file_open(struct keyfs_store *db, bool is_new)
 {
 	unsigned flags =
 		db->options.read_only ? ENV_READ : ENV_READ | ENV_WRITE;
 	int r = env_file_open(db->dir, LOCK_NAME, flags, &db->lock_file);
 
+	/* Whoever has the store open holds the file that was there: a new one
+	 * would keep nobody out. */
+	if (r == -ENOENT && !is_new)
+		return corrupt(&db->reporter, LOCK_NAME, 0,
+			       "it is missing; if no process has the store "
+			       "open, make an empty file of that name");
 	if (r == -ENOENT && db->options.create && !db->options.read_only)
 		r = env_file_open(db->dir, LOCK_NAME, flags | ENV_CREATE,
 				  &db->lock_file);
@@ -146,24 +152,6 @@ struct listing {
 	bool has_others; /* names that are not ours */
 };
 
-/* Whether a log holds a record: then a store was here. */
-static bool
-log_has_records(struct keyfs_store *db, const char *name)
-{
-	struct keyfs_slice payload;
-	struct wal_reader *reader;
-	struct wal_header header;
-	struct wal_record record;
-	bool has;
-
-	if (wal_reader_open(db->dir, strtoull(name, NULL, 10), &reader) < 0)
-		return false;
-	has = !wal_reader_header(reader, &header) &&
-	      !wal_reader_next(reader, &record, &payload);
-	wal_reader_close(reader);
-	return has;
-}
-
 static int
 look(void *arg, const char *name)
 {
@@ -185,7 +173,10 @@ look(void *arg, const char *name)
 	if (dot && !strcmp(dot, ".sst"))
 		listing->has_data = true;
 	else if (dot && !strcmp(dot, ".log"))
-		listing->has_data |= log_has_records(listing->db, name);
+		/* Then a store was here. */
+		listing->has_data |=
+			wal_reader_has_records(listing->db->dir,
+					       strtoull(name, NULL, 10));
 	else
 		listing->has_others = true;
 	return 0;
@@ -302,7 +293,7 @@ enter(struct keyfs_store *db, const char *path, bool *out_new)
 	/* Before anything is made in it: a directory of other things is left alone. */
 	r = decide(db, out_new);
 	if (r == 0)
-		r = lock_file_open(db);
+		r = lock_file_open(db, *out_new);
 	if (r == 0)
 		r = lock_take(db);
 	/* Again under the lock: another opener may have made the store meanwhile. */
@@ -442,6 +433,8 @@ keyfs_close(struct keyfs_store *db)
 	}
 	r = finish_writes(db);
 	db_workers_stop(db);
+	if (r == 0)
+		db_end_logs(db);
 	report(&db->reporter, KEYFS_LOG_INFO, "closed: last sequence %" PRIu64,
 	       keyfs_last_seq(db));
 	db_free(db);

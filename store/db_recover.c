@@ -408,6 +408,29 @@ file_number(const char *name, uint64_t *out, const char **out_suffix)
 	return *out <= WAL_NUMBER_MAX;
 }
 
+/* R3: a log is named before its first record.  One that is not named and not older than
+ * what is needed has been written to under a later manifest: CURRENT, or the end of the
+ * manifest, is not the newest. */
+static int
+check_log(struct file_check *check, const char *name, uint64_t number)
+{
+	const struct version *version = check->version;
+	size_t i;
+
+	if (number < version->log_floor)
+		return 0;
+	for (i = 0; i < version->log_count; i++)
+		if (version->logs[i].number == number)
+			return 0;
+	if (!wal_reader_has_records(check->db->dir, number))
+		return 0;
+	return corrupt(
+		&check->db->reporter, MANIFEST_CURRENT, 0,
+		"it leads to an old manifest, or to one without its end: "
+		"%s holds records and is not in it",
+		name);
+}
+
 static int
 check_file(void *arg, const char *name)
 {
@@ -423,7 +446,7 @@ check_file(void *arg, const char *name)
 	if (!strcmp(suffix, ".sst") &&
 	    version_find(check->version, number, &level))
 		check->found++;
-	return 0;
+	return strcmp(suffix, ".log") ? 0 : check_log(check, name, number);
 }
 
 static int

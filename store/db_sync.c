@@ -180,6 +180,49 @@ db_sync_to(struct keyfs_store *db, uint64_t seq)
 	return r;
 }
 
+/* ---- At close ---- */
+
+/* Where a log ends when all that was ever committed is durable: a mark may lie behind
+ * it that is not.  0: it holds no record. */
+static uint64_t
+log_end(const struct keyfs_store *db, struct wal_writer *log)
+{
+	uint64_t position =
+		atomic_load_explicit(&db->durable_pos, memory_order_relaxed);
+	uint64_t durable = wal_position_number(position);
+
+	/* The rounds that came later have synced the older logs whole (R4). */
+	if (wal_writer_number(log) < durable)
+		return wal_writer_end(log);
+	if (wal_writer_number(log) > durable)
+		return 0;
+	return wal_position_offset(position);
+}
+
+static void
+end_log(const struct keyfs_store *db, struct wal_writer *log,
+	struct version_edit *edit)
+{
+	if (log)
+		version_edit_end_log(edit, wal_writer_number(log),
+				     log_end(db, log));
+}
+
+void
+db_end_logs(struct keyfs_store *db)
+{
+	struct version_edit edit;
+	size_t i;
+
+	version_edit_init(&edit);
+	for (i = 0; i < db->sealed_count; i++)
+		end_log(db, db->sealed[i].log, &edit);
+	end_log(db, db->log, &edit);
+	end_log(db, db->next_log, &edit);
+	(void)db_install(db, &edit, 0);
+	version_edit_fini(&edit);
+}
+
 int
 keyfs_sync(struct keyfs_store *db)
 {

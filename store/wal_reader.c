@@ -103,6 +103,23 @@ wal_reader_next(struct wal_reader *reader, struct wal_record *out,
 	return NULL;
 }
 
+bool
+wal_reader_has_records(struct env_dir *dir, uint64_t number)
+{
+	struct keyfs_slice payload;
+	struct wal_reader *reader;
+	struct wal_header header;
+	struct wal_record record;
+	bool has;
+
+	if (wal_reader_open(dir, number, &reader) < 0)
+		return false;
+	has = !wal_reader_header(reader, &header) &&
+	      !wal_reader_next(reader, &record, &payload);
+	wal_reader_close(reader);
+	return has;
+}
+
 uint64_t
 wal_reader_offset(const struct wal_reader *reader)
 {
