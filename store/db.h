@@ -218,7 +218,8 @@ void info_log_line(void *log, enum keyfs_log_level level, const char *line);
 
 /* Pins the present view; *out_seq is the last visible sequence number of it. */
 struct view *db_view_pin(struct keyfs_store *db, uint64_t *out_seq);
-void view_unref(struct view *view); /* NULL is allowed */
+/* May take db->lock.  NULL is allowed. */
+void view_unref(struct view *view);
 
 /* Memory for a view of this store; filled by db_view_install_locked().  Freed by
  * view_unref() either way. */
@@ -226,12 +227,15 @@ struct view *db_view_alloc(struct keyfs_store *db);
 
 /* Makes `view` the present one after the active memtable, the sealed list or the
  * version has changed.  Takes it; `active` (NULL: none) and `version` are borrowed.
+ * Returns the one before, which the caller lets go of without the lock: with it may go
+ * a memtable, and everybody would wait until its memory is back with the system.
  * Cannot fail: an edit may be in the manifest already. */
-void db_view_install_locked(struct keyfs_store *db, struct view *view,
-			    struct memtable *active, struct version *version,
-			    uint64_t flushed_seq) REQUIRES(&db->lock);
+struct view *
+db_view_install_locked(struct keyfs_store *db, struct view *view,
+		       struct memtable *active, struct version *version,
+		       uint64_t flushed_seq) REQUIRES(&db->lock);
 
-/* Wakes the keeper; any thread, under any lock or none. */
+/* Wakes the keeper.  Takes db->lock. */
 void db_wake_keeper(struct keyfs_store *db);
 
 /* ---- db_room.c ---- */

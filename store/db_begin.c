@@ -90,7 +90,7 @@ begin_log(struct keyfs_store *db, struct version **out)
 static int
 install(struct keyfs_store *db, struct version *version)
 {
-	struct view *view = db_view_alloc(db);
+	struct view *view = db_view_alloc(db), *before;
 	const struct memtable *like =
 		db->sealed_count ? db->sealed[db->sealed_count - 1].memtable
 				 : NULL;
@@ -103,10 +103,11 @@ install(struct keyfs_store *db, struct version *version)
 		return r;
 	}
 	mutex_lock(&db->lock);
-	db_view_install_locked(db, view, db->active, version,
-			       db->view->flushed_seq);
+	before = db_view_install_locked(db, view, db->active, version,
+					db->view->flushed_seq);
 	db_pressure_update_locked(db);
 	mutex_unlock(&db->lock);
+	view_unref(before);
 	return 0;
 }
 

@@ -21,6 +21,9 @@ struct flush {
 	struct keyfs_store *db;
 	size_t count;
 	uint64_t last_log, last_seq;
+	struct sealed
+		*taken; /* owned; each holds its references until the end, so
+			       * that what is freed is freed under no lock */
 	struct iter **inputs; /* owned; one for each */
 	struct version *version;
 	struct seen seen;
@@ -53,8 +56,29 @@ flush_fini(struct flush *flush)
 	for (i = 0; flush->inputs && i < flush->count; i++)
 		iter_free(flush->inputs[i]);
 	free(flush->inputs);
+	for (i = 0; i < flush->count; i++) {
+		memtable_unref(flush->taken[i].memtable);
+		wal_writer_unref(flush->taken[i].log);
+	}
+	free(flush->taken);
 	version_unref(flush->version);
 	free(flush->seen.seqs);
+}
+
+static int
+flush_take(struct flush *flush, const struct sealed *sealed)
+{
+	int r = memtable_iter(sealed->memtable, &flush->inputs[flush->count]);
+
+	if (r < 0)
+		return r;
+	flush->taken[flush->count++] = (struct sealed){
+		.memtable = memtable_ref(sealed->memtable),
+		.log = sealed->log ? wal_writer_ref(sealed->log) : NULL,
+	};
+	flush->last_log = sealed->last_log;
+	flush->last_seq = sealed->last_seq;
+	return 0;
 }
 
 /* Takes everything that is sealed. */
@@ -67,15 +91,13 @@ flush_init_locked(struct keyfs_store *db, struct flush *flush)
 
 	*flush = (struct flush){ .db = db };
 	flush->inputs = calloc(db->sealed_count, sizeof(flush->inputs[0]));
-	if (!flush->inputs)
+	flush->taken = calloc(db->sealed_count, sizeof(flush->taken[0]));
+	if (!flush->inputs || !flush->taken)
 		return -ENOMEM;
 	for (i = 0; i < db->sealed_count; i++) {
-		r = memtable_iter(db->sealed[i].memtable, &flush->inputs[i]);
+		r = flush_take(flush, &db->sealed[i]);
 		if (r < 0)
 			return r;
-		flush->count++;
-		flush->last_log = db->sealed[i].last_log;
-		flush->last_seq = db->sealed[i].last_seq;
 	}
 	flush->version = version_ref(db->view->version);
 	return db_seen_locked(db, &flush->seen);

@@ -50,7 +50,8 @@ renew_manifest(struct keyfs_store *db, const struct version *version)
 	(void)env_unlink(db->dir, name);
 }
 
-/* Lets go of the oldest sealed memtables; readers may still hold them. */
+/* Lets go of the oldest sealed memtables.  Memory and log stay for the moment: the
+ * flush that wrote them holds both. */
 static void
 drop_sealed_locked(struct keyfs_store *db, size_t gone) REQUIRES(&db->lock)
 {
@@ -70,18 +71,20 @@ swap_view(struct keyfs_store *db, struct view *view, struct version *version,
 	  size_t sealed_gone)
 {
 	struct memtable *active = NULL;
+	struct view *before;
 
 	mutex_lock(&db->lock);
 	if (db->view->memtable_count > db->sealed_count)
 		active = memtable_ref(db->view->memtables[0]);
 	drop_sealed_locked(db, sealed_gone);
-	db_view_install_locked(db, view, active, version,
-			       sealed_gone ? version->last_seq
-					   : db->view->flushed_seq);
+	before = db_view_install_locked(db, view, active, version,
+					sealed_gone ? version->last_seq
+						    : db->view->flushed_seq);
 	memtable_unref(active);
 	db_pressure_update_locked(db);
 	cond_broadcast(&db->work);
 	mutex_unlock(&db->lock);
+	view_unref(before);
 }
 
 static int

@@ -530,7 +530,9 @@ install(struct keyfs_store *db, struct version *version, uint64_t last_seq)
 	atomic_store_explicit(&db->last_seq, last_seq, memory_order_relaxed);
 	atomic_store_explicit(&db->durable_seq, last_seq, memory_order_relaxed);
 	mutex_lock(&db->lock);
-	db_view_install_locked(db, view, NULL, version, version->last_seq);
+	/* The first: there is none before it. */
+	(void)db_view_install_locked(db, view, NULL, version,
+				     version->last_seq);
 	mutex_unlock(&db->lock);
 	return 0;
 }

@@ -55,11 +55,12 @@ db_view_alloc(struct keyfs_store *db)
 	return view;
 }
 
-void
+struct view *
 db_view_install_locked(struct keyfs_store *db, struct view *view,
 		       struct memtable *active, struct version *version,
 		       uint64_t flushed_seq)
 {
+	struct view *before = db->view;
 	size_t i = 0, s;
 
 	view->version = version_ref(version);
@@ -69,15 +70,14 @@ db_view_install_locked(struct keyfs_store *db, struct view *view,
 	for (s = db->sealed_count; s-- > 0;)
 		view->memtables[i++] = memtable_ref(db->sealed[s].memtable);
 	view->memtable_count = i;
-	/* Freeing the old one may free a memtable: memory only, no I/O. */
-	view_unref(db->view);
 	db->view = view;
+	return before;
 }
 
 void
 db_wake_keeper(struct keyfs_store *db)
 {
-	/* Without the lock a signal may come between its look and its wait; all that
-	 * is then late is work that nobody waits for. */
+	mutex_lock(&db->lock);
 	cond_signal(&db->keep);
+	mutex_unlock(&db->lock);
 }

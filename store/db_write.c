@@ -61,12 +61,12 @@ wait_for_next(struct keyfs_store *db)
 	return r;
 }
 
-/* The swap itself: pointers only. */
-static void
+/* The swap itself: pointers only.  Returns the view before it. */
+static struct view *
 swap_locked(struct keyfs_store *db, struct view *view) REQUIRES(&db->write)
 	REQUIRES(&db->lock)
 {
-	const struct view *old = db->view;
+	struct view *before = db->view;
 
 	db->sealed[db->sealed_count++] = (struct sealed){
 		.memtable = db->active,
@@ -75,8 +75,8 @@ swap_locked(struct keyfs_store *db, struct view *view) REQUIRES(&db->write)
 		.last_seq = atomic_load_explicit(&db->last_seq,
 						 memory_order_relaxed),
 	};
-	db_view_install_locked(db, view, db->next_memtable, old->version,
-			       old->flushed_seq);
+	(void)db_view_install_locked(db, view, db->next_memtable,
+				     before->version, before->flushed_seq);
 	db->active = db->next_memtable;
 	db->log = db->next_log;
 	db->next_memtable = NULL;
@@ -84,6 +84,7 @@ swap_locked(struct keyfs_store *db, struct view *view) REQUIRES(&db->write)
 	db_pressure_update_locked(db);
 	cond_signal(&db->keep);
 	cond_broadcast(&db->work);
+	return before;
 }
 
 /* The new log's header goes first: if it cannot be written, nothing has changed. */
@@ -93,7 +94,7 @@ switch_to(struct keyfs_store *db, struct wal_writer *log,
 {
 	uint64_t last =
 		atomic_load_explicit(&db->last_seq, memory_order_relaxed);
-	struct view *view = db_view_alloc(db);
+	struct view *view = db_view_alloc(db), *before;
 	int r = view ? 0 : -ENOMEM;
 
 	if (r == 0)
@@ -104,8 +105,9 @@ switch_to(struct keyfs_store *db, struct wal_writer *log,
 	}
 	memtable_learn(memtable, db->active);
 	mutex_lock(&db->lock);
-	swap_locked(db, view);
+	before = swap_locked(db, view);
 	mutex_unlock(&db->lock);
+	view_unref(before);
 	return 0;
 }
 
