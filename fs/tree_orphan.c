@@ -73,7 +73,7 @@ chunks_end(const struct layout_attr *a)
 }
 
 /* Whether most chunk numbers of the file stand for something stored: they are deleted
- * by number then, without reading a byte of what they hold. */
+ * by number then, almost without reading what they hold. */
 static bool
 is_dense(const struct layout_attr *a)
 {
@@ -83,15 +83,40 @@ is_dense(const struct layout_attr *a)
 	       a->stored / LAYOUT_CHUNK + stale + TREE_DELETE_BATCH;
 }
 
-/* Deletes the next batch of a dense file by number. */
-static void
+static int
+first_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
+	   uint64_t version)
+{
+	struct layout_place place;
+	int rc = layout_key_parse(key, &place);
+
+	(void)value;
+	(void)version;
+	if (rc)
+		return rc;
+	*(uint64_t *)arg = place.chunk;
+	return 1;
+}
+
+/* Deletes the next batch of a dense file by number, from the next chunk that is there:
+ * a file may have been much longer than all that was ever written to it, and sizes and
+ * stale ranges may be made up.  Counting through 2^49 numbers would never end. */
+static int
 numbers_delete(struct op *op, struct removal *r, uint64_t end)
 {
-	r->next = end - r->chunk > TREE_DELETE_BATCH
-			  ? r->chunk + TREE_DELETE_BATCH
-			  : end;
-	chunks_delete(op, r->ino, r->chunk, r->next);
+	uint64_t from = end;
+	struct layout_key first, last;
+	int rc = txn_scan(op->txn, layout_key_chunk(&first, r->ino, r->chunk),
+			  layout_key_chunk(&last, r->ino, end), KV_KEYS_ONLY,
+			  first_each, &from);
+
+	if (rc < 0)
+		return rc;
+	r->next =
+		end - from > TREE_DELETE_BATCH ? from + TREE_DELETE_BATCH : end;
+	chunks_delete(op, r->ino, from, r->next);
 	r->more = true;
+	return 0;
 }
 
 static int
@@ -114,7 +139,7 @@ remove_step(struct op *op, void *arg)
 		return rc;
 	op->trim = 0;
 	if (is_dense(&inode.a) && r->chunk < chunks_end(&inode.a))
-		numbers_delete(op, r, chunks_end(&inode.a));
+		rc = numbers_delete(op, r, chunks_end(&inode.a));
 	else
 		rc = parts_delete(op, r);
 	if (rc || r->more)

@@ -377,6 +377,23 @@ START_TEST(an_orphan_is_readable_until_it_is_forgotten)
 }
 END_TEST
 
+/* What it once was long, and is no more, is not counted through number by number. */
+START_TEST(an_orphan_that_was_long_and_empty_goes_at_once)
+{
+	bool in_use = true;
+	uint64_t f = kit_create(tree, TREE_ROOT, "f");
+	size_t keys = kit_count(kv);
+
+	reopen_with_users(&in_use);
+	kit_unlink(tree, TREE_ROOT, "f");
+	kit_write(tree, f, 0, "begin");
+	kit_write(tree, f, UINT64_C(1) << 60, "end");
+	kit_truncate(tree, f, 0);
+	tree_forget_orphan(tree, f);
+	ck_assert_uint_lt(kit_count(kv), keys);
+}
+END_TEST
+
 START_TEST(orphans_of_an_earlier_run_are_removed_by_the_worker)
 {
 	bool in_use = true;
@@ -606,6 +623,7 @@ names_case(const char *name, SFun setup, SFun teardown)
 	tcase_add_test(tcase, directories_have_one_name);
 	tcase_add_test(tcase, only_empty_directories_are_removed);
 	tcase_add_test(tcase, an_orphan_is_readable_until_it_is_forgotten);
+	tcase_add_test(tcase, an_orphan_that_was_long_and_empty_goes_at_once);
 	tcase_add_test(tcase,
 		       orphans_of_an_earlier_run_are_removed_by_the_worker);
 	tcase_add_test(tcase, forgetting_what_has_a_name_removes_nothing);
