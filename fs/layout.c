@@ -278,7 +278,7 @@ layout_entry_decode(struct keyfs_slice value, struct layout_entry *out)
 	entry.type = (uint32_t)layout_take_le(&r, 1) << 12;
 	entry.ino = layout_take_varint(&r);
 	if (r.bad || r.at != r.end || !type_known(entry.type) ||
-	    entry.ino < LAYOUT_ROOT || entry.ino > LAYOUT_INO_MAX)
+	    entry.ino <= LAYOUT_ROOT || entry.ino > LAYOUT_INO_MAX)
 		return -EUCLEAN;
 	*out = entry;
 	return 0;
@@ -396,15 +396,17 @@ layout_super_decode(struct keyfs_slice value, struct layout_super *out)
 {
 	struct layout_reader r = layout_reader_init(value);
 	struct layout_super super;
+	uint64_t format;
 	int rc;
 
 	if (value.len < sizeof(super_magic) + 4 ||
 	    memcmp(value.data, super_magic, sizeof(super_magic)) != 0)
 		return -EUCLEAN;
 	r.at += sizeof(super_magic);
-	if (layout_take_le(&r, 4) > LAYOUT_FORMAT)
+	format = layout_take_le(&r, 4);
+	if (format > LAYOUT_FORMAT)
 		return -EPROTONOSUPPORT;
-	if (value.len != LAYOUT_SUPER_SIZE)
+	if (format == 0 || value.len != LAYOUT_SUPER_SIZE)
 		return -EUCLEAN;
 	super.features = (uint32_t)layout_take_le(&r, 4);
 	super.inline_max = (uint32_t)layout_take_le(&r, 4);

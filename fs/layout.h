@@ -129,7 +129,7 @@ int layout_attr_decode(struct keyfs_slice value, uint32_t inline_max,
 
 /* A directory entry: what a name stands for. */
 struct layout_entry {
-	uint64_t ino;
+	uint64_t ino;  /* never the root's */
 	uint32_t type; /* S_IFMT bits */
 };
 

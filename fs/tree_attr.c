@@ -211,6 +211,8 @@ readlink_step(struct op *op, void *arg)
 	rc = txn_peek(op->txn, layout_key_link(&key, r->ino), &value, NULL);
 	if (rc == -ENOENT || (!rc && value.len != inode.a.size))
 		return -EUCLEAN;
+	if (!rc && memchr(value.data, 0, value.len))
+		return -EUCLEAN;
 	if (rc)
 		return rc;
 	r->target = malloc(value.len);

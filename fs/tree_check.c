@@ -21,7 +21,8 @@ struct node {
 	uint64_t names, subdirs, entries, stored;
 	uint64_t named_in;       /* the last directory with a name for it */
 	enum layout_orphan owed; /* 0: nothing */
-	bool has_target, rooted;
+	bool has_target;
+	enum { PATH_UNKNOWN, PATH_WALKED, PATH_ROOTED, PATH_NONE } path;
 };
 
 struct check {
@@ -204,6 +205,8 @@ check_link(struct check *c, const struct layout_place *at,
 	if (value.len != node->a.size)
 		return report_count(c, at->ino, "size", node->a.size,
 				    value.len);
+	if (memchr(value.data, 0, value.len))
+		return report_inode(c, at->ino, "its target has a zero byte");
 	node->has_target = true;
 	return 0;
 }
@@ -266,24 +269,22 @@ key_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
 
 /* ---- The inodes ---- */
 
-/* Whether the parents of a directory lead to the root.  Each is walked over once. */
+/* Whether the parents of a directory lead to the root.  Each is walked over once, also
+ * where they lead nowhere: a walk that comes to itself again has gone round. */
 static bool
 dir_rooted(struct check *c, struct node *node)
 {
-	struct node *at = node, *next;
-	size_t steps = 0;
-	bool rooted = false;
+	struct node *at = node;
+	bool rooted;
 
-	while (at && !rooted && steps++ <= c->count) {
-		rooted = at->rooted || at->ino == LAYOUT_ROOT;
-		if (!rooted)
-			at = node_find(c, at->a.parent);
+	while (at && at->path == PATH_UNKNOWN && at->ino != LAYOUT_ROOT) {
+		at->path = PATH_WALKED;
+		at = node_find(c, at->a.parent);
 	}
-	for (at = node; rooted && at && !at->rooted; at = next) {
-		at->rooted = true;
-		next = at->ino == LAYOUT_ROOT ? NULL
-					      : node_find(c, at->a.parent);
-	}
+	rooted = at && (at->ino == LAYOUT_ROOT || at->path == PATH_ROOTED);
+	for (at = node; at && at->path == PATH_WALKED;
+	     at = node_find(c, at->a.parent))
+		at->path = rooted ? PATH_ROOTED : PATH_NONE;
 	return rooted;
 }
 
@@ -299,6 +300,8 @@ check_dir(struct check *c, struct node *node)
 	if (!rc && node->a.nlink && node->a.nlink != 2 + node->subdirs)
 		rc = report_count(c, node->ino, "link count", node->a.nlink,
 				  2 + node->subdirs);
+	if (!rc && !node->a.nlink && node->names)
+		rc = report_inode(c, node->ino, "is removed but has a name");
 	if (rc || !node->a.nlink)
 		return rc;
 	if (node->names != !root)

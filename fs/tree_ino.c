@@ -29,6 +29,41 @@ ino_source_fini(struct ino_source *source)
 }
 
 static int
+used_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
+	  uint64_t version)
+{
+	(void)arg;
+	(void)key;
+	(void)value;
+	(void)version;
+	return -EUCLEAN;
+}
+
+/* Nothing may be stored under a number that was never reserved: where the bound is
+ * damaged, new objects would take the place of old ones. */
+static int
+unused_check(struct kv *kv, struct kv_view *view, unsigned flags,
+	     uint64_t bound)
+{
+	const uint64_t end = LAYOUT_INO_MAX + 1;
+	struct layout_key from, to;
+	int rc;
+
+	flags |= KV_KEYS_ONLY;
+	rc = kv_scan(kv, view, layout_key_inode(&from, bound),
+		     layout_key_inode(&to, end), flags, used_each, NULL);
+	if (!rc)
+		rc = kv_scan(kv, view, layout_key_chunk(&from, bound, 0),
+			     layout_key_chunk(&to, end, 0), flags, used_each,
+			     NULL);
+	if (!rc)
+		rc = kv_scan(kv, view, layout_key_orphan(&from, bound),
+			     layout_key_orphan(&to, end), flags, used_each,
+			     NULL);
+	return rc;
+}
+
+static int
 bound_raise(struct kv *kv, struct kv_view *view, unsigned flags,
 	    uint64_t *out_bound)
 {
@@ -52,6 +87,9 @@ bound_raise(struct kv *kv, struct kv_view *view, unsigned flags,
 		return rc;
 	if (bound > LAYOUT_INO_MAX - INO_BLOCK)
 		return -ENOSPC;
+	rc = unused_check(kv, view, flags, bound);
+	if (rc)
+		return rc;
 	layout_number_encode(bound + INO_BLOCK, number);
 	*out_bound = bound;
 	return kv_commit(kv, &batch, flags, NULL);

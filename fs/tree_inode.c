@@ -28,9 +28,13 @@ inode_load(struct op *op, uint64_t ino, bool keep, struct inode *out)
 	struct layout_key buf;
 	struct keyfs_slice key = layout_key_attr(&buf, ino), value;
 	uint64_t version;
-	int rc = keep ? txn_get(op->txn, key, &value, &version)
-		      : txn_peek(op->txn, key, &value, &version);
+	int rc;
 
+	/* A made-up store may have something under a number that is none. */
+	if (ino < LAYOUT_ROOT || ino > LAYOUT_INO_MAX)
+		return -ENOENT;
+	rc = keep ? txn_get(op->txn, key, &value, &version)
+		  : txn_peek(op->txn, key, &value, &version);
 	return rc ? rc : inode_decode(op, ino, value, version, out);
 }
 
@@ -293,11 +297,15 @@ name_find(struct op *op, uint64_t parent, struct keyfs_slice name,
 	  struct inode *out)
 {
 	struct layout_entry entry;
-	int rc = entry_peek(op, parent, name, &entry);
+	int rc = layout_name_check(name);
 
+	/* Dots, and what no entry can be called, are not even looked for: in a
+	 * made-up store ".." might lead anywhere. */
+	if (!rc)
+		rc = entry_peek(op, parent, name, &entry);
 	if (!rc)
 		return entry_check(inode_peek(op, entry.ino, out), &entry, out);
-	if (rc != -ENOENT)
+	if (rc != -ENOENT && rc != -EINVAL)
 		return rc;
 	/* Nothing there: it matters what the parent is. */
 	rc = inode_peek(op, parent, out);

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "fs/tree_impl.h"
 
@@ -54,6 +55,8 @@ parent_add(struct op *op, struct inode *parent, uint32_t mode)
 {
 	if (parent->a.nlink == 0)
 		return -ENOENT; /* removed, though still in use */
+	if (parent->a.entries >= LAYOUT_INO_MAX)
+		return -EUCLEAN; /* more than there can be objects */
 	if (S_ISDIR(mode)) {
 		if (parent->a.nlink >= LAYOUT_LINK_MAX)
 			return -EMLINK;
@@ -176,6 +179,8 @@ tree_symlink(struct tree *tree, const struct tree_caller *caller,
 
 	if (!target.len)
 		return -ENOENT;
+	if (memchr(target.data, 0, target.len))
+		return -EINVAL;
 	if (target.len > LAYOUT_SYMLINK_MAX)
 		return -ENAMETOOLONG;
 	return make(tree, caller, &m, out);

@@ -133,8 +133,9 @@ remove_step(struct op *op, void *arg)
 	r->next = r->chunk;
 	if (rc == -ENOENT)
 		rc = -EUCLEAN;
-	if (!rc && inode.a.nlink)
-		rc = -EUCLEAN; /* it has a name: nothing is removed */
+	/* It has a name, or needs none: nothing is removed. */
+	if (!rc && (inode.a.nlink || r->ino == LAYOUT_ROOT))
+		rc = -EUCLEAN;
 	if (rc)
 		return rc;
 	op->trim = 0;
@@ -220,9 +221,10 @@ scan_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
 
 	(void)value;
 	(void)version;
+	/* What is no record must not keep the others from being settled. */
 	if (!rc)
 		owed_add(op->tree, place.ino, false);
-	return rc;
+	return 0;
 }
 
 static int

@@ -38,6 +38,9 @@ remove_step(struct op *op, void *arg)
 		rc = entry_get(op, r->parent, r->name, &entry);
 	if (!rc)
 		rc = type_check(r, &entry);
+	/* A directory that holds itself: one inode, which cannot be both. */
+	if (!rc && entry.ino == r->parent)
+		rc = -EUCLEAN;
 	if (!rc)
 		rc = entry_edit(op, &entry, &inode);
 	if (rc)

@@ -14,9 +14,6 @@
 
 #include "fs/tree_impl.h"
 
-/* No tree is so deep; a longer walk goes round in damaged directories. */
-#define DEPTH_MAX (1u << 20)
-
 struct rename {
 	uint64_t from_dir, to_dir;
 	struct keyfs_slice from_name, to_name;
@@ -70,18 +67,26 @@ entries_get(struct op *op, const struct rename *r, struct rename_state *s)
 	return 0;
 }
 
-/* -EINVAL if `dir` is `below` or lies above it. */
+/* -EINVAL if `dir` is `below` or lies above it.  In damaged directories the walk may go
+ * round: it then comes again to where it was after some power of two steps (Brent,
+ * 1980). */
 static int
 ancestor_check(struct op *op, uint64_t dir, uint64_t below)
 {
-	for (unsigned depth = 0; depth < DEPTH_MAX; depth++) {
+	uint64_t seen = 0, steps = 0, mark = 1;
+
+	while (below != dir) {
 		struct inode at;
 		int rc;
 
-		if (below == dir)
-			return -EINVAL;
 		if (below == LAYOUT_ROOT)
 			return 0;
+		if (below == seen)
+			return -EUCLEAN;
+		if (++steps == mark) {
+			seen = below;
+			mark *= 2;
+		}
 		rc = inode_peek(op, below, &at);
 		if (rc)
 			return rc == -ENOENT ? -EUCLEAN : rc;
@@ -89,7 +94,7 @@ ancestor_check(struct op *op, uint64_t dir, uint64_t below)
 			return -EUCLEAN;
 		below = at.a.parent;
 	}
-	return -EUCLEAN;
+	return -EINVAL;
 }
 
 static int
@@ -131,7 +136,7 @@ cycle_check(struct op *op, const struct rename *r, const struct rename_state *s)
 }
 
 static int
-replace_check(const struct rename_state *s)
+replace_check(const struct rename *r, const struct rename_state *s)
 {
 	bool moved_dir = s->moved_entry.type == S_IFDIR;
 	bool other_dir = s->other_entry.type == S_IFDIR;
@@ -140,21 +145,31 @@ replace_check(const struct rename_state *s)
 		return -ENOTDIR;
 	if (!moved_dir && other_dir)
 		return -EISDIR;
-	return other_dir && s->other.a.entries ? -ENOTEMPTY : 0;
+	if (!other_dir)
+		return 0;
+	/* What is moved lies in it, whatever it says. */
+	if (s->other.ino == r->from_dir)
+		return -ENOTEMPTY;
+	return s->other.a.entries ? -ENOTEMPTY : 0;
 }
 
 static int
 children_edit(struct op *op, const struct rename *r, struct rename_state *s)
 {
 	uint64_t latches[2] = { s->moved_entry.ino, s->other_entry.ino };
-	int rc = txn_latch(op->txn, latches, s->has_other ? 2 : 1);
+	int rc;
 
+	/* A directory that holds itself: one inode, which cannot be both. */
+	if (s->moved_entry.ino == r->from_dir ||
+	    (s->has_other && s->other_entry.ino == r->to_dir))
+		return -EUCLEAN;
+	rc = txn_latch(op->txn, latches, s->has_other ? 2 : 1);
 	if (!rc)
 		rc = entry_edit(op, &s->moved_entry, &s->moved);
 	if (!rc && s->has_other)
 		rc = entry_edit(op, &s->other_entry, &s->other);
 	if (!rc && s->has_other && !(r->flags & RENAME_EXCHANGE))
-		rc = replace_check(s);
+		rc = replace_check(r, s);
 	return rc;
 }
 
@@ -162,7 +177,7 @@ children_edit(struct op *op, const struct rename *r, struct rename_state *s)
 static int
 child_move(struct inode *child, struct inode *from, struct inode *to)
 {
-	if (!from->a.entries)
+	if (!from->a.entries || (to != from && to->a.entries >= LAYOUT_INO_MAX))
 		return -EUCLEAN;
 	from->a.entries--;
 	to->a.entries++;
