@@ -156,6 +156,18 @@ int env_file_allocate(struct env_file *file, uint64_t offset, uint64_t len);
 int env_file_map(struct env_file *file, size_t len, void **out);
 void env_file_unmap(struct env_file *file, void *map, size_t len);
 
+/* What goes through a mapping, one part behind the other. */
+struct env_part {
+	const void *data; /* NULL: zeros */
+	size_t len;
+};
+
+/* Copies the parts into a mapping.  -EIO: the filesystem could not give a page to
+ * write to; any part of those bytes may have changed.  A store without this call
+ * ends the process then.  Takes SIGBUS over at the first call, and hands on what
+ * is not its own to whoever had it before. */
+int env_map_store(void *to, const struct env_part *parts, size_t count);
+
 /* Locks the whole file for this open file (flock), shared or exclusive, without
  * waiting; closing it unlocks.  -EBUSY: somebody else has it. */
 int env_file_lock(struct env_file *file, bool exclusive);

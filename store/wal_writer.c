@@ -70,8 +70,11 @@ make_room_locked(struct wal_writer *writer, uint64_t need)
 	if (r < 0 && !(r == -EOPNOTSUPP && !writer->map))
 		return r;
 	/* Nobody else touches bytes past `ready` before it is published below. */
-	if (writer->map)
-		memset(writer->map + ready, 0, step);
+	r = writer->map ? env_map_store(writer->map + ready,
+					&(struct env_part){ NULL, step }, 1)
+			: 0;
+	if (r < 0)
+		return r;
 	/* Release: who sees the room sees the zeros. */
 	atomic_store_explicit(&writer->ready, ready + step,
 			      memory_order_release);
@@ -185,8 +188,8 @@ wal_writer_begin(struct wal_writer *writer, uint64_t predecessor,
 	wal_header_encode(&header, bytes);
 	if (!writer->map)
 		return env_file_write(writer->file, 0, bytes, sizeof(bytes));
-	memcpy(writer->map, bytes, sizeof(bytes));
-	return 0;
+	return env_map_store(writer->map,
+			     &(struct env_part){ bytes, sizeof(bytes) }, 1);
 }
 
 bool
@@ -197,21 +200,6 @@ wal_writer_fits(const struct wal_writer *writer, uint32_t payload_bytes)
 		       wal_record_bytes(WAL_BATCH, payload_bytes) +
 		       WAL_MARK_BYTES <=
 	       writer->capacity;
-}
-
-static void
-record_write(const struct wal_writer *writer, const struct wal_record *record,
-	     const void *payload, uint64_t offset, uint8_t *to)
-{
-	uint64_t bytes = wal_record_bytes(record->type, record->payload_bytes);
-	uint64_t used =
-		WAL_BATCH_HEADER_BYTES + (uint64_t)record->payload_bytes;
-
-	wal_record_encode(record, writer->number, offset, to);
-	if (record->type != WAL_BATCH)
-		return;
-	memcpy(to + WAL_BATCH_HEADER_BYTES, payload, record->payload_bytes);
-	memset(to + used, 0, bytes - used);
 }
 
 static int
@@ -229,15 +217,41 @@ scratch_reserve(struct wal_writer *writer, uint64_t bytes)
 	return 0;
 }
 
+/* A record as the log holds it: header, payload, zeros up to the next boundary.
+ * Only the header is copied. */
+struct record_image {
+	uint8_t header[WAL_BATCH_HEADER_BYTES];
+	struct env_part parts[3];
+};
+
+_Static_assert(WAL_MARK_BYTES <= WAL_BATCH_HEADER_BYTES, "a mark fits too");
+
+static void
+record_image(const struct wal_writer *writer, const struct wal_record *record,
+	     const void *payload, uint64_t offset, struct record_image *out)
+{
+	uint64_t bytes = wal_record_bytes(record->type, record->payload_bytes);
+	bool batch = record->type == WAL_BATCH;
+	uint64_t header = batch ? WAL_BATCH_HEADER_BYTES : WAL_MARK_BYTES;
+	uint64_t payload_bytes = batch ? record->payload_bytes : 0;
+
+	wal_record_encode(record, writer->number, offset, out->header);
+	out->parts[0] = (struct env_part){ out->header, header };
+	out->parts[1] = (struct env_part){ payload, payload_bytes };
+	out->parts[2] =
+		(struct env_part){ NULL, bytes - header - payload_bytes };
+}
+
 static int
-append_by_write(struct wal_writer *writer, const struct wal_record *record,
-		const void *payload, uint64_t end, uint64_t bytes)
+append_by_write(struct wal_writer *writer, const struct record_image *image,
+		uint64_t end, uint64_t bytes)
 {
 	int r = scratch_reserve(writer, bytes);
 
+	if (r == 0)
+		r = env_map_store(writer->scratch, image->parts, 3);
 	if (r < 0)
 		return r;
-	record_write(writer, record, payload, end, writer->scratch);
 	return env_file_write(writer->file, end, writer->scratch, bytes);
 }
 
@@ -247,6 +261,7 @@ wal_writer_append(struct wal_writer *writer, const struct wal_record *record,
 {
 	uint64_t end = atomic_load_explicit(&writer->end, memory_order_relaxed);
 	uint64_t bytes = wal_record_bytes(record->type, record->payload_bytes);
+	struct record_image image;
 	int r = 0;
 
 	if (end + bytes > writer->capacity)
@@ -257,10 +272,11 @@ wal_writer_append(struct wal_writer *writer, const struct wal_record *record,
 		r = make_room(writer, end + bytes);
 	if (r < 0)
 		return r;
+	record_image(writer, record, payload, end, &image);
 	if (writer->map)
-		record_write(writer, record, payload, end, writer->map + end);
+		r = env_map_store(writer->map + end, image.parts, 3);
 	else
-		r = append_by_write(writer, record, payload, end, bytes);
+		r = append_by_write(writer, &image, end, bytes);
 	if (r < 0)
 		return r;
 	/* Release: who reads the end may sync or read what lies before it. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/suite.h"
@@ -432,6 +433,60 @@ START_TEST(a_mapping_and_the_file_are_one)
 }
 END_TEST
 
+/* Two pages are mapped of a file that has one: for the second there is none. */
+static char *
+map_past_the_end(struct env_file *file)
+{
+	void *map;
+
+	ck_assert_int_eq(env_file_truncate(file, 4096), 0);
+	return env_file_map(file, 8192, &map) == 0 ? map : NULL;
+}
+
+START_TEST(a_store_to_a_page_that_cannot_be_had_is_an_error)
+{
+	const struct env_part parts[] = { { "ab", 2 }, { NULL, 2 } };
+	struct env_file *file = create("a");
+	char *map = map_past_the_end(file);
+	int i;
+
+	for (i = 0; map && i < 3; i++) {
+		ck_assert_int_eq(env_map_store(map + 4096, parts, 2), -EIO);
+		ck_assert_int_eq(env_map_store(map + 4094, parts, 2), -EIO);
+		memset(map, 'x', 4);
+		ck_assert_int_eq(env_map_store(map, parts, 2), 0);
+		ck_assert_mem_eq(map, "ab\0", 4);
+	}
+	if (map)
+		env_file_unmap(file, map, 8192);
+	env_file_close(file);
+}
+END_TEST
+
+START_TEST(any_other_bus_error_ends_the_process_as_ever)
+{
+	const struct env_part part = { "a", 1 };
+	struct env_file *file = create("a");
+	char *map = map_past_the_end(file);
+	int status;
+	pid_t pid;
+
+	if (map) {
+		ck_assert_int_eq(env_map_store(map, &part, 1), 0);
+		fflush(NULL);
+		pid = fork();
+		if (pid == 0) {
+			((volatile char *)map)[4096] = 'a';
+			_exit(EXIT_SUCCESS);
+		}
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+		env_file_unmap(file, map, 8192);
+	}
+	env_file_close(file);
+}
+END_TEST
+
 START_TEST(locks_are_between_opens_and_end_with_them)
 {
 	struct env_file *a = create("LOCK"), *b;
@@ -512,6 +567,9 @@ file_cases(void)
 	tcase_add_test(tcase, a_reader_s_handle_does_not_write);
 	tcase_add_test(tcase, truncation_and_allocation_set_the_size);
 	tcase_add_test(tcase, a_mapping_and_the_file_are_one);
+	tcase_add_test(tcase,
+		       a_store_to_a_page_that_cannot_be_had_is_an_error);
+	tcase_add_test(tcase, any_other_bus_error_ends_the_process_as_ever);
 	tcase_add_test(tcase, locks_are_between_opens_and_end_with_them);
 	tcase_add_test(tcase, the_clock_does_not_go_back);
 	tcase_add_test(tcase, random_bytes_differ);
