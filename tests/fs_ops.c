@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fs_ops.c - what the tests of a mounted store need and no tool does.
  *
- *	work DIR STATE       steps in DIR until one fails; STATE, outside of the
- *	                     mount, remembers which was the last to succeed
- *	verify DIR STATE     DIR is what those made, and at most one step more
+ *	fill DIR STATE       writes files until there is no room; STATE, outside of
+ *	                     the mount, remembers how many were accepted
+ *	more DIR STATE       writes 20 more; fails if there is no room
+ *	filled DIR STATE     all that were accepted are there
+ *	empty DIR STATE      removes them
  *	replace FILE STATE   opens with O_TRUNC and writes, until that fails
  *	replaced FILE STATE  FILE has what was written last, or before, never
  *	                     nothing
@@ -30,8 +32,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONTENTS_MAX 6000u
-#define RECORD 64u
+#include "tests/suite.h"
+
+#define FILLER_BYTES_MAX 40960u
 #define PATIENCE_S 300u
 
 static void __attribute__((noreturn, format(printf, 1, 2)))
@@ -49,6 +52,8 @@ die(const char *format, ...)
 /* Survives the process and is never on the mount. */
 struct state {
 	uint64_t began, ended; /* numbers of steps, from 1 */
+	uint64_t
+		removed; /* fill: files that were emptied out, from the first */
 	uint64_t gap_ns; /* replace: between the last O_TRUNC and its write */
 };
 
@@ -68,92 +73,7 @@ state_map(const char *path)
 	return state;
 }
 
-/* ---- Work, and what it must have left ---- */
-
 static const char *dir;
-
-static const char *
-in_dir(const char *format, uint64_t number)
-{
-	static char paths[2][4096];
-	static unsigned turn;
-	char *path = paths[turn++ % 2], name[64];
-
-	snprintf(name, sizeof(name), "%s%" PRIu64, format, number);
-	snprintf(path, sizeof(paths[0]), "%s/%s", dir, name);
-	return path;
-}
-
-static size_t
-contents(uint64_t step, char *out)
-{
-	size_t len = 1 + (size_t)(step * 7919 % CONTENTS_MAX), i;
-
-	for (i = 0; i < len; i++)
-		out[i] = (char)('a' + (step + i * i) % 26);
-	return len;
-}
-
-static bool
-write_new(const char *path, uint64_t step, bool sync)
-{
-	char data[CONTENTS_MAX + 1];
-	size_t len = contents(step, data);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	bool good = fd >= 0 && write(fd, data, len) == (ssize_t)len &&
-		    (!sync || fsync(fd) == 0);
-
-	if (fd >= 0)
-		close(fd);
-	return good;
-}
-
-static bool
-append(const char *path, uint64_t step)
-{
-	char record[RECORD + 1];
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
-	bool good;
-
-	snprintf(record, sizeof(record), "%063" PRIu64 "\n", step);
-	good = fd >= 0 && write(fd, record, RECORD) == RECORD;
-	if (fd >= 0)
-		close(fd);
-	return good;
-}
-
-/* Each step is one of these; a removal is of the file made seven steps before.
- */
-static bool
-step_do(uint64_t step)
-{
-	switch (step % 8) {
-	case 0:
-	case 4:
-		return write_new(in_dir("f-", step), step, step % 16 == 0);
-	case 1:
-	case 5:
-		return write_new(in_dir("t", 0), step, false) &&
-		       rename(in_dir("t", 0), in_dir("r", 0)) == 0;
-	case 7:
-		return step < 8 || unlink(in_dir("f-", step - 7)) == 0;
-	default:
-		return append(in_dir("log", 0), step);
-	}
-}
-
-static void
-work(struct state *state)
-{
-	for (;;) {
-		uint64_t step = state->ended + 1;
-
-		state->began = step;
-		if (!step_do(step))
-			return;
-		state->ended = step;
-	}
-}
 
 /* The number of bytes of a file, -1 without it. */
 static ssize_t
@@ -167,92 +87,122 @@ read_whole(const char *path, char *out, size_t size)
 	return len;
 }
 
-static bool
-has_contents(const char *path, uint64_t step)
-{
-	char want[CONTENTS_MAX + 1], got[CONTENTS_MAX + 1];
-	ssize_t len = (ssize_t)contents(step, want);
+/* ---- Filling a disk ---- */
 
-	return read_whole(path, got, sizeof(got)) == len &&
-	       memcmp(want, got, (size_t)len) == 0;
+static const char *
+filler_path(uint64_t number)
+{
+	static char path[4096];
+
+	snprintf(path, sizeof(path), "%s/f-%" PRIu64, dir, number);
+	return path;
 }
 
-static void
-verify_file(const struct state *state, uint64_t step)
+/* Bytes that do not compress; one file in four is small. */
+static size_t
+filler(uint64_t number, char *out)
 {
-	uint64_t removed_by = step % 8 == 0 ? step + 7 : UINT64_MAX;
-	bool is_there = access(in_dir("f-", step), F_OK) == 0;
+	size_t len = number % 4 == 0 ? 128 : FILLER_BYTES_MAX, i;
+	uint64_t random = number;
 
-	if (step <= state->ended && state->began < removed_by &&
-	    !has_contents(in_dir("f-", step), step))
-		die("%s: lost what step %" PRIu64 " wrote; %" PRIu64
-		    " steps were done",
-		    in_dir("f-", step), step, state->ended);
-	if (state->ended >= removed_by && is_there)
-		die("%s: removed and there again", in_dir("f-", step));
-	if (step > state->began && is_there)
-		die("%s: nobody made it", in_dir("f-", step));
-}
+	for (i = 0; i < len; i += sizeof(random)) {
+		uint64_t bytes = suite_random(&random);
 
-static void
-verify_replaced(const struct state *state)
-{
-	uint64_t last = state->ended, next = state->began;
-
-	while (last > 0 && last % 4 != 1)
-		last--;
-	if (last == 0)
-		return;
-	if (!has_contents(in_dir("r", 0), last) &&
-	    !(next % 4 == 1 && has_contents(in_dir("r", 0), next)))
-		die("%s: not what step %" PRIu64 " moved there", in_dir("r", 0),
-		    last);
-}
-
-static bool
-is_append(uint64_t step)
-{
-	return step % 8 == 2 || step % 8 == 3 || step % 8 == 6;
-}
-
-static void
-verify_log(const struct state *state)
-{
-	FILE *log = fopen(in_dir("log", 0), "r");
-	char got[RECORD + 2], want[RECORD + 1];
-	uint64_t step;
-
-	for (step = 1; step <= state->began && log; step++) {
-		if (!is_append(step))
-			continue;
-		snprintf(want, sizeof(want), "%063" PRIu64 "\n", step);
-		if (!fgets(got, sizeof(got), log)) {
-			if (step <= state->ended)
-				die("log: the record of step %" PRIu64
-				    " of %" PRIu64 " is lost",
-				    step, state->ended);
-		} else if (strcmp(got, want) != 0) {
-			die("log: not the record of step %" PRIu64, step);
-		}
+		memcpy(out + i, &bytes, sizeof(bytes));
 	}
-	if (log && fgets(got, sizeof(got), log))
-		die("log: more than was written");
-	if (!log && state->ended >= 2)
-		die("log: lost");
-	if (log)
-		fclose(log);
+	return len;
+}
+
+/* 0 or -errno. */
+static int
+filler_write(uint64_t number)
+{
+	char data[FILLER_BYTES_MAX];
+	size_t len = filler(number, data);
+	int fd = open(filler_path(number), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	ssize_t n;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, data, len);
+	if (n != (ssize_t)len)
+		r = n < 0 ? -errno : -ENOSPC;
+	close(fd);
+	return r;
+}
+
+/* Writes up to `count` more; stops at the first error, and returns it. */
+static int
+fill(struct state *state, uint64_t count)
+{
+	int r = 0;
+
+	while (count-- > 0 && r == 0) {
+		state->began = state->ended + 1;
+		r = filler_write(state->began);
+		if (r == 0)
+			state->ended = state->began;
+	}
+	if (r != 0 && r != -ENOSPC)
+		die("%s: %s", filler_path(state->began), strerror(-r));
+	return r;
 }
 
 static void
-verify(const struct state *state)
+fill_up(struct state *state)
 {
-	uint64_t step;
+	uint64_t before = state->ended;
 
-	for (step = 4; step <= state->began + 8; step += 4)
-		verify_file(state, step);
-	verify_replaced(state);
-	verify_log(state);
-	printf("%" PRIu64 " steps\n", state->ended);
+	if (fill(state, UINT64_MAX) == 0)
+		die("there is room without end");
+	printf("%" PRIu64 " files\n", state->ended - before);
+}
+
+static void
+fill_more(struct state *state)
+{
+	if (fill(state, 20) != 0)
+		die("%s: %s", filler_path(state->began), strerror(ENOSPC));
+}
+
+static void
+verify_filler(const struct state *state, uint64_t number)
+{
+	char want[FILLER_BYTES_MAX], got[FILLER_BYTES_MAX + 1];
+	ssize_t len = read_whole(filler_path(number), got, sizeof(got));
+	size_t want_len = filler(number, want);
+
+	if (number <= state->removed && len >= 0)
+		die("%s: removed and there again", filler_path(number));
+	if (number <= state->removed)
+		return;
+	if (len != (ssize_t)want_len || memcmp(want, got, want_len) != 0)
+		die("%s: was accepted and is lost: %zd bytes of %zu",
+		    filler_path(number), len, want_len);
+}
+
+static void
+verify_filled(const struct state *state)
+{
+	uint64_t number;
+
+	for (number = 1; number <= state->ended; number++)
+		verify_filler(state, number);
+}
+
+static void
+empty(struct state *state)
+{
+	/* The one that found no room may be there in part. */
+	if (unlink(filler_path(state->ended + 1)) < 0 && errno != ENOENT)
+		die("%s: %s", filler_path(state->ended + 1), strerror(errno));
+	while (state->removed < state->ended) {
+		if (unlink(filler_path(state->removed + 1)) < 0)
+			die("%s: %s", filler_path(state->removed + 1),
+			    strerror(errno));
+		state->removed++;
+	}
 }
 
 /* ---- Replacing a file in place ---- */
@@ -450,10 +400,14 @@ main(int argc, char **argv)
 	alarm(PATIENCE_S);
 	dir = argv[2];
 	len = strtoul(argv[3], NULL, 10) << 20;
-	if (strcmp(what, "work") == 0)
-		work(state_map(argv[3]));
-	else if (strcmp(what, "verify") == 0)
-		verify(state_map(argv[3]));
+	if (strcmp(what, "fill") == 0)
+		fill_up(state_map(argv[3]));
+	else if (strcmp(what, "more") == 0)
+		fill_more(state_map(argv[3]));
+	else if (strcmp(what, "filled") == 0)
+		verify_filled(state_map(argv[3]));
+	else if (strcmp(what, "empty") == 0)
+		empty(state_map(argv[3]));
 	else if (strcmp(what, "replace") == 0)
 		replace(argv[2], state_map(argv[3]));
 	else if (strcmp(what, "replaced") == 0)
