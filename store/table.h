@@ -51,6 +51,28 @@ int table_get(struct table *table, struct keyfs_slice key, uint64_t hash,
 /* An iterator over the whole table; holds a reference on it. */
 int table_iter(struct table *table, unsigned flags, struct iter **out);
 
+/* Blocks that lie side by side and cannot be read. */
+struct table_loss {
+	uint64_t offset, bytes;
+	/* What they held lies between these keys, inclusive; of `first` only
+	 * versions below first_seq (0: none).  .data NULL: to that end of the
+	 * table. */
+	struct keyfs_slice first, last;
+	uint64_t first_seq;
+	uint64_t max_seq; /* the highest sequence number; 0: not known */
+};
+
+/* Called for each loss, in order.  Another value than 0 ends the iterator with
+ * it. */
+typedef int (*table_loss_fn)(void *arg, const struct table_loss *loss);
+
+/* TABLE_ITER_NOFILL, for moves forward from the first entry only: passes over
+ * damaged blocks, after raising each, and tells `lost` of them.  A damaged filter
+ * is raised and not missed; without the index there is nothing to go by:
+ * -EUCLEAN. */
+int table_iter_salvage(struct table *table, table_loss_fn lost, void *arg,
+		       struct iter **out);
+
 /* The offset in the file where `key` is or would be. */
 int table_offset_of(struct table *table, struct keyfs_slice key, uint64_t *out);
 

@@ -33,6 +33,7 @@ struct table_builder {
 
 	struct block_builder block;
 	uint64_t last_seq;   /* of the last entry */
+	uint64_t block_seq;  /* highest in the block */
 	struct buf boundary; /* last key of the block closed last */
 	uint64_t boundary_offset;
 	bool waiting; /* that block is not in the index yet */
@@ -40,6 +41,7 @@ struct table_builder {
 	struct table_index_builder index;
 	struct buf hashes; /* 8 bytes a distinct key, for the filter */
 	struct buf smallest;
+	struct buf block_seqs; /* le64 a block: its highest */
 	struct table_properties properties;
 };
 
@@ -74,6 +76,7 @@ table_builder_free(struct table_builder *b)
 	table_index_builder_fini(&b->index);
 	buf_fini(&b->hashes);
 	buf_fini(&b->smallest);
+	buf_fini(&b->block_seqs);
 	free(b);
 }
 
@@ -179,6 +182,8 @@ builder_close_block(struct table_builder *b)
 	b->boundary_offset = builder_append(b, raw, b->options.compress);
 	b->waiting = true;
 	b->properties.blocks++;
+	buf_append_le64(&b->block_seqs, b->block_seq);
+	b->block_seq = 0;
 	block_builder_clear(&b->block);
 	if (b->boundary.error)
 		builder_fail(b, b->boundary.error);
@@ -226,6 +231,8 @@ table_builder_add(struct table_builder *b, const struct entry *entry)
 	builder_index(b, entry->key);
 	block_builder_add(&b->block, entry);
 	b->last_seq = entry->seq;
+	if (entry->seq > b->block_seq)
+		b->block_seq = entry->seq;
 	if (block_builder_bytes(&b->block) >= b->options.block_bytes)
 		builder_close_block(b);
 }
@@ -289,20 +296,36 @@ builder_append_index(struct table_builder *b)
 	return offset;
 }
 
+static void
+builder_ages(const struct table_builder *b, struct buf *out)
+{
+	size_t i;
+
+	for (i = 0; i < b->block_seqs.len; i += 8)
+		buf_append_varint(out,
+				  b->properties.max_seq -
+					  get_le64(b->block_seqs.data + i));
+	if (b->block_seqs.error)
+		out->error = -ENOMEM;
+}
+
 static uint64_t
 builder_append_properties(struct table_builder *b)
 {
-	struct buf properties = { .len = 0 };
+	struct buf properties = { .len = 0 }, ages = { .len = 0 };
 	uint64_t offset = builder_offset(b);
 
 	b->properties.smallest = buf_slice(&b->smallest);
 	b->properties.largest = buf_slice(&b->boundary);
+	builder_ages(b, &ages);
+	b->properties.block_ages = buf_slice(&ages);
 	table_properties_encode(&b->properties, &properties);
-	if (properties.error || b->smallest.error)
+	if (properties.error || b->smallest.error || ages.error)
 		builder_fail(b, -ENOMEM);
 	else
 		builder_append(b, buf_slice(&properties), false);
 	buf_fini(&properties);
+	buf_fini(&ages);
 	return offset;
 }
 

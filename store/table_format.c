@@ -158,6 +158,10 @@ table_properties_encode(const struct table_properties *p, struct buf *out)
 	buf_append_slice(out, p->smallest);
 	buf_append_varint(out, TABLE_PROPERTY_LARGEST);
 	buf_append_slice(out, p->largest);
+	if (p->block_ages.len) {
+		buf_append_varint(out, TABLE_PROPERTY_BLOCK_AGES);
+		buf_append_slice(out, p->block_ages);
+	}
 }
 
 /* Where the number of a property goes; NULL if it is none that we know. */
@@ -205,6 +209,8 @@ table_properties_decode(const uint8_t *at, size_t len,
 			out->smallest = keyfs_bytes(at, bytes);
 		if (id == TABLE_PROPERTY_LARGEST)
 			out->largest = keyfs_bytes(at, bytes);
+		if (id == TABLE_PROPERTY_BLOCK_AGES)
+			out->block_ages = keyfs_bytes(at, bytes);
 		at += bytes;
 	}
 	return NULL;

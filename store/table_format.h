@@ -47,7 +47,9 @@
  *	varint id   varint length   bytes            numbers are varints
  *
  * with the ids below.  Unknown ones are skipped: they may be added without a
- * new version, as nothing read from a table depends on them.
+ * new version, as nothing read from a table depends on them.  Block ages: for
+ * each data block, a varint of the table's highest sequence number minus the
+ * block's; where they are missing, a lost block may be as new as the table.
  *
  * Footer, 64 bytes:
  *
@@ -111,6 +113,7 @@ enum table_property {
 	TABLE_PROPERTY_MAX_SEQ = 7,
 	TABLE_PROPERTY_SMALLEST = 8, /* user key */
 	TABLE_PROPERTY_LARGEST = 9,
+	TABLE_PROPERTY_BLOCK_AGES = 10, /* a varint for each block */
 };
 
 struct table_header {
@@ -157,6 +160,7 @@ const char *table_stored_unpack(const struct table_stored *stored, void *to);
 struct table_properties {
 	uint64_t entries, tombstones, keys, blocks, raw_bytes, min_seq, max_seq;
 	struct keyfs_slice smallest, largest; /* borrowed */
+	struct keyfs_slice block_ages;        /* borrowed; empty: not known */
 };
 
 void table_properties_encode(const struct table_properties *properties,

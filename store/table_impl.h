@@ -44,6 +44,15 @@ struct table_block {
 int table_guide_load(const struct table_file *file, bool nowait,
 		     struct table_guide **out, const char **why, uint64_t *at);
 void table_guide_free(void *guide);
+/* The same without the filter. */
+int
+table_guide_load_index(const struct table_file *file, struct table_guide **out,
+		       const char **why, uint64_t *at);
+
+/* Reads the properties into `bytes`, where the slices of *out point.  Damage is
+ * not raised. */
+int table_properties_load(const struct table_file *file, struct buf *bytes,
+			  struct table_properties *out, const char **why);
 
 /* Pins the guide, from memory or disk; ref.object is it.  Damage is raised. */
 int table_guide_pin(struct table *table, bool nowait, struct cache_ref *out);

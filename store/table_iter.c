@@ -7,7 +7,10 @@
  *
  * A block comes from the cache, or, with TABLE_ITER_NOFILL, from a *window* of
  * the file of the iterator's own, read in large steps while it moves
- * forward. */
+ * forward.
+ *
+ * A salvaging one passes over blocks that are bad.  Those side by side are one
+ * loss, told when the next good block is entered or the end is reached. */
 #include <config.h>
 
 #include "store/table.h"
@@ -42,6 +45,17 @@ struct table_iter {
 	struct window window;
 	uint8_t *unpacked; /* owned */
 	size_t unpacked_capacity;
+
+	/* Salvage. */
+	table_loss_fn lost; /* NULL: damage ends it */
+	void *lost_arg;
+	uint32_t lost_from, lost_count; /* blocks of the loss not told yet */
+	uint64_t split_seq; /* the last entry before block `at`, if its key may
+			     * go on there; else 0 */
+	uint64_t lost_split_seq; /* the same before the loss */
+	struct buf properties_bytes;
+	struct table_properties properties; /* filled at the first loss */
+	bool has_properties;
 };
 
 static struct table_iter *
@@ -143,14 +157,115 @@ block_from_window(struct table_iter *it, uint64_t offset, size_t len,
 		  bool ahead, struct block *out)
 {
 	const char *why;
+	unsigned tries = 0;
 	int r;
 
-	r = window_move(it, offset, len, ahead, &why);
-	if (r == 0)
-		r = window_open(it, offset, len, out, &why);
+	/* A second look: a bit may flip on its way from the disk, too. */
+	do {
+		r = window_move(it, offset, len, ahead, &why);
+		if (r == 0)
+			r = window_open(it, offset, len, out, &why);
+		if (r == -EUCLEAN)
+			it->window.len = 0;
+	} while (r == -EUCLEAN && tries++ == 0);
 	if (r == -EUCLEAN)
 		return table_file_corrupt(&it->table->file, offset, why);
 	return r;
+}
+
+/* ---- Losses ---- */
+
+/* The highest sequence number in the blocks of the loss; 0: not known. */
+static uint64_t
+loss_max_seq(const struct table_iter *it)
+{
+	const struct table_properties *p = &it->properties;
+	const uint8_t *at = p->block_ages.data;
+	const uint8_t *end = at + p->block_ages.len;
+	uint64_t age, least = UINT64_MAX;
+	uint32_t i;
+
+	if (!p->block_ages.len)
+		return 0;
+	for (i = 0; i < it->lost_from + it->lost_count; i++) {
+		at = get_varint64(at, end, &age);
+		if (!at)
+			return 0;
+		if (i >= it->lost_from && age < least)
+			least = age;
+	}
+	return least < p->max_seq ? p->max_seq - least : 0;
+}
+
+/* Without the properties the loss may be as new as the table. */
+static int
+loss_properties(struct table_iter *it)
+{
+	const char *why;
+	int r;
+
+	if (it->has_properties)
+		return 0;
+	r = table_properties_load(&it->table->file, &it->properties_bytes,
+				  &it->properties, &why);
+	if (r == -EUCLEAN) {
+		(void)table_file_corrupt(
+			&it->table->file,
+			it->table->file.footer.properties_offset, why);
+		it->properties = (struct table_properties){ 0 };
+		r = 0;
+	}
+	it->has_properties = r == 0;
+	return r;
+}
+
+/* Tells of the loss before block `next`. */
+static int
+loss_tell(struct table_iter *it)
+{
+	const struct table_index *index = &it->guide->index;
+	uint32_t next = it->lost_from + it->lost_count;
+	struct table_loss loss = {
+		.offset = table_index_offset(index, it->lost_from),
+		.first_seq = it->lost_split_seq,
+	};
+	int r;
+
+	if (!it->lost_count)
+		return 0;
+	loss.bytes = table_index_offset(index, next) - loss.offset;
+	if (it->lost_from)
+		loss.first = table_index_key(index, it->lost_from - 1);
+	if (next < index->count)
+		loss.last = table_index_key(index, next - 1);
+	r = loss_properties(it);
+	if (r < 0)
+		return r;
+	loss.max_seq = loss_max_seq(it);
+	it->lost_count = 0;
+	return it->lost(it->lost_arg, &loss);
+}
+
+/* Block i is bad: counts it with the one before, if that is too. */
+static void
+loss_add(struct table_iter *it, uint32_t i)
+{
+	if (it->lost_count++)
+		return;
+	it->lost_from = i;
+	it->lost_split_seq = it->split_seq;
+}
+
+/* Before the cursor leaves a block for the next: the versions of one key may
+ * begin here and go on there.  The separator is that key then. */
+static void
+loss_note_split(struct table_iter *it)
+{
+	const struct entry *last = &it->block.iter.entry;
+
+	it->split_seq = 0;
+	if (key_equal(last->key, table_index_key(&it->guide->index, it->at)))
+		it->split_seq = last->seq;
 }
 
 /* ---- Moving from block to block ---- */
@@ -207,6 +322,40 @@ block_raise(struct table_iter *it)
 					 "entry cannot be decoded");
 }
 
+/* Puts the cursor at the front of block i, as it is: it->at is i, good or bad. */
+static void
+salvage_enter(struct table_iter *it, uint32_t i)
+{
+	if (block_enter(it, i, true)) {
+		block_iter_first(&it->block);
+		block_raise(it);
+	}
+	it->at = i;
+}
+
+/* Goes on at the front of the next blocks, past the bad ones. */
+static void
+salvage_forward(struct table_iter *it)
+{
+	const struct iter *iter = &it->block.iter;
+	int r;
+
+	while (!iter->valid) {
+		if (iter->status == -EUCLEAN)
+			loss_add(it, it->at);
+		else if (iter->status < 0)
+			return;
+		else
+			loss_note_split(it);
+		if (it->at + 1 >= it->guide->index.count)
+			break;
+		salvage_enter(it, it->at + 1);
+	}
+	r = loss_tell(it);
+	if (r < 0 || !iter->valid)
+		table_iter_stop(it, r);
+}
+
 /* Goes on at the front of the next blocks while there is no entry. */
 static void
 go_forward(struct table_iter *it)
@@ -253,7 +402,10 @@ guide_take(struct table_iter *it)
 		r = table_guide_load(&it->table->file, nowait(it), &own, &why,
 				     &at);
 		if (r == -EUCLEAN)
-			return table_file_corrupt(&it->table->file, at, why);
+			(void)table_file_corrupt(&it->table->file, at, why);
+		if (r == -EUCLEAN && it->lost)
+			r = table_guide_load_index(&it->table->file, &own, &why,
+						   &at);
 		if (r < 0)
 			return r;
 		it->own_guide = own;
@@ -280,7 +432,14 @@ table_iter_first(struct iter *iter)
 {
 	struct table_iter *it = of(iter);
 
-	if (!table_iter_begin(it) || !block_enter(it, 0, true))
+	if (!table_iter_begin(it))
+		return;
+	if (it->lost) {
+		salvage_enter(it, 0);
+		salvage_forward(it);
+		return;
+	}
+	if (!block_enter(it, 0, true))
 		return;
 	block_iter_first(&it->block);
 	go_forward(it);
@@ -327,8 +486,14 @@ table_iter_next(struct iter *iter)
 	struct table_iter *it = of(iter);
 
 	block_iter_next(&it->block);
-	if (!iter->valid)
+	if (iter->valid)
+		return;
+	if (!it->lost) {
 		go_forward(it);
+		return;
+	}
+	block_raise(it);
+	salvage_forward(it);
 }
 
 static void
@@ -352,6 +517,7 @@ table_iter_free(struct iter *iter)
 	block_iter_fini(&it->block);
 	free(it->window.bytes);
 	free(it->unpacked);
+	buf_fini(&it->properties_bytes);
 	table_unref(it->table);
 	free(it);
 }
@@ -376,5 +542,18 @@ table_iter(struct table *table, unsigned flags, struct iter **out)
 	it->table = table_ref(table);
 	it->flags = flags;
 	*out = &it->block.iter;
+	return 0;
+}
+
+int
+table_iter_salvage(struct table *table, table_loss_fn lost, void *arg,
+		   struct iter **out)
+{
+	int r = table_iter(table, TABLE_ITER_NOFILL, out);
+
+	if (r < 0)
+		return r;
+	of(*out)->lost = lost;
+	of(*out)->lost_arg = arg;
 	return 0;
 }

@@ -119,6 +119,54 @@ guide_read(const struct table_file *file, bool nowait,
 	return r;
 }
 
+int
+table_guide_load_index(const struct table_file *file, struct table_guide **out,
+		       const char **why, uint64_t *at)
+{
+	const struct table_footer *f = &file->footer;
+	size_t len = f->properties_offset - f->index_offset, index_len;
+	struct table_guide *guide = calloc(1, sizeof(*guide));
+	uint8_t *bytes = malloc(len);
+	int r = guide && bytes ? 0 : -ENOMEM;
+
+	*at = f->index_offset;
+	if (r == 0)
+		r = table_file_read(file, *at, len, false, bytes, why);
+	if (r == 0)
+		r = guide_set_index(guide, file, bytes, &index_len, why);
+	free(bytes);
+	if (r < 0) {
+		table_guide_free(guide);
+		return r;
+	}
+	*out = guide;
+	return 0;
+}
+
+int
+table_properties_load(const struct table_file *file, struct buf *bytes,
+		      struct table_properties *out, const char **why)
+{
+	uint64_t offset = file->footer.properties_offset;
+	size_t len = file->footer_offset - offset;
+	struct table_stored stored;
+	int r;
+
+	buf_clear(bytes);
+	if (!buf_reserve(bytes, len))
+		return -ENOMEM;
+	r = table_file_read(file, offset, len, false, bytes->data, why);
+	if (r < 0)
+		return r;
+	*why = table_stored_decode(bytes->data, len, file->number, offset, len,
+				   &stored);
+	if (!*why && stored.compressed)
+		*why = "properties of an unknown type";
+	if (!*why)
+		*why = table_properties_decode(stored.data, stored.len, out);
+	return *why ? -EUCLEAN : 0;
+}
+
 static int
 guide_load(const struct table_file *file, bool nowait, struct table_guide **out,
 	   size_t *out_bytes, const char **why, uint64_t *at)

@@ -33,6 +33,8 @@ struct verify {
 	bool have_last; /* false again after a block that is lost */
 	struct table_properties seen;
 	struct buf smallest;
+	struct buf block_seqs; /* le64 a block: its highest */
+	uint64_t block_seq;
 };
 
 /* Raises damage and gives it to the caller; 0, since the search goes on. */
@@ -87,6 +89,8 @@ entry_count(struct verify *v, const struct entry *e)
 		p->min_seq = e->seq;
 	if (e->seq > p->max_seq)
 		p->max_seq = e->seq;
+	if (e->seq > v->block_seq)
+		v->block_seq = e->seq;
 	buf_clear(&v->last_key);
 	buf_append(&v->last_key, e->key.data, e->key.len);
 	v->last_seq = e->seq;
@@ -198,6 +202,8 @@ data_verify(struct verify *v)
 		int r = block_verify(v, i, &why);
 
 		v->seen.blocks++;
+		buf_append_le64(&v->block_seqs, v->block_seq);
+		v->block_seq = 0;
 		if (r < 0 && !(r == -EUCLEAN && why))
 			return r;
 		if (!why)
@@ -209,6 +215,24 @@ data_verify(struct verify *v)
 }
 
 /* ---- The parts around the data ---- */
+
+/* Tables of older programs have none. */
+static bool
+ages_are_true(const struct verify *v, const struct table_properties *p)
+{
+	const uint8_t *at = p->block_ages.data, *end = at + p->block_ages.len;
+	uint64_t age;
+	size_t i;
+
+	if (!p->block_ages.len)
+		return true;
+	for (i = 0; at && i < v->block_seqs.len; i += 8) {
+		at = get_varint64(at, end, &age);
+		if (at && age != p->max_seq - get_le64(v->block_seqs.data + i))
+			return false;
+	}
+	return at == end;
+}
 
 /* Counts can only be compared if every entry was seen. */
 static const char *
@@ -227,37 +251,27 @@ properties_compare(struct verify *v, const struct table_properties *p)
 	if (!key_equal(p->smallest, buf_slice(&v->smallest)) ||
 	    !key_equal(p->largest, buf_slice(&v->last_key)))
 		return "properties with wrong bounds";
+	if (!ages_are_true(v, p))
+		return "properties with wrong ages of blocks";
 	return NULL;
 }
 
 static int
 properties_verify(struct verify *v, bool data_seen)
 {
-	uint64_t offset = v->file->footer.properties_offset;
-	size_t len = v->file->footer_offset - offset;
 	struct table_properties properties;
-	struct table_stored stored;
-	const char *why;
+	const char *why = NULL;
 	int r;
 
-	r = bytes_room(&v->block, len);
-	if (r < 0)
+	r = table_properties_load(v->file, &v->block, &properties, &why);
+	if (r < 0 && r != -EUCLEAN)
 		return r;
-	r = table_file_read(v->file, offset, len, false, v->block.data, &why);
-	if (r == -EUCLEAN)
-		return verify_damage(v, offset, why);
-	if (r < 0)
-		return r;
-	why = table_stored_decode(v->block.data, len, v->file->number, offset,
-				  len, &stored);
-	if (!why && stored.compressed)
-		why = "properties of an unknown type";
-	if (!why)
-		why = table_properties_decode(stored.data, stored.len,
-					      &properties);
-	if (!why && data_seen)
+	if (r == 0 && v->block_seqs.error)
+		return -ENOMEM;
+	if (r == 0 && data_seen)
 		why = properties_compare(v, &properties);
-	return why ? verify_damage(v, offset, why) : 0;
+	return why ? verify_damage(v, v->file->footer.properties_offset, why)
+		   : 0;
 }
 
 /* Without the index nobody knows where the blocks are. */
@@ -304,6 +318,7 @@ table_verify(struct table *table, keyfs_damage_fn damage, void *arg)
 	buf_fini(&v.raw);
 	buf_fini(&v.last_key);
 	buf_fini(&v.smallest);
+	buf_fini(&v.block_seqs);
 	if (r < 0)
 		return r;
 	return v.found ? -EUCLEAN : 0;

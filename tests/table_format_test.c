@@ -119,9 +119,16 @@ END_TEST
 
 START_TEST(properties_come_back_and_unknown_ones_are_skipped)
 {
-	struct table_properties in = {
-		1, 2, 3, 4, 5, 6, UINT64_MAX, keyfs_str("a"), keyfs_str("zz")
-	};
+	struct table_properties in = { 1,
+				       2,
+				       3,
+				       4,
+				       5,
+				       6,
+				       UINT64_MAX,
+				       keyfs_str("a"),
+				       keyfs_str("zz"),
+				       keyfs_str("ages") };
 	struct table_properties out;
 	struct buf buf = { .len = 0 };
 
@@ -138,6 +145,7 @@ START_TEST(properties_come_back_and_unknown_ones_are_skipped)
 	ck_assert_uint_eq(out.max_seq, UINT64_MAX);
 	ck_assert(key_equal(out.smallest, in.smallest));
 	ck_assert(key_equal(out.largest, in.largest));
+	ck_assert(key_equal(out.block_ages, in.block_ages));
 	buf_fini(&buf);
 }
 END_TEST
