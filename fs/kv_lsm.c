@@ -364,6 +364,9 @@ static const struct {
 	FIGURE(iterators),
 	FIGURE(recovered_records),
 	FIGURE(dropped_tail_bytes),
+	FIGURE(damage_ranges),
+	FIGURE(damage_bytes),
+	FIGURE(damage_files),
 };
 #undef FIGURE
 

@@ -29,7 +29,10 @@
  *	   this merge goes with it: c:19 stays, or c:7 would rise again for
  *	   readers at 20; d:8 stays, or readers at 9 would see d:2.
  *	If there were no snapshots: d:8, d:6 and d:2 would all go.
- * Newer levels are of no concern: they hold newer versions only. */
+ * Newer levels are of no concern: they hold newer versions only.
+ *
+ * A block that is damaged is passed over, and a damage range takes its place
+ * (damage.h); a tombstone inside one stays, as it says more than the range. */
 #ifndef STORE_COMPACT_H
 #define STORE_COMPACT_H
 
@@ -101,8 +104,8 @@ struct compact_pick {
  *	a table that is more than half tombstones, from a number on, down a
  *	level, so that scans need not step over them.
  *
- * A table that a merge could not read (table_meta.h, unreadable) is left out,
- * and what overlaps it with it.
+ * A table that the disk could not read (table_meta.h, unreadable) is left out
+ * for a time, and what overlaps it with it.
  *
  * `oldest_snapshot`: the oldest live one, or the last visible sequence number.
  * -ENOENT: none is due, or what is due overlaps what is being compacted.
@@ -114,7 +117,7 @@ int compact_pick(struct version *version, const struct keyfs_options *options,
  * `upper`, both inclusive (.data NULL: no bound), for a merge into the next
  * sorted level.  Called again until -ENOENT (none is left), from level 0 to
  * KEYFS_LEVELS - 2.  -EBUSY: they are being compacted; wait for that.
- * -EUCLEAN: one of them could not be read.  Requires: the store's lock. */
+ * -EIO: one of them could not be read.  Requires: the store's lock. */
 int
 compact_pick_range(struct version *version, const struct keyfs_options *options,
 		   unsigned level, struct keyfs_slice lower,
@@ -124,8 +127,12 @@ compact_pick_range(struct version *version, const struct keyfs_options *options,
  * Requires: the store's lock. */
 void compact_pick_fini(struct compact_pick *pick);
 
-/* The merged iterator over the inputs; it leaves the cache as it is. */
-int compact_pick_iter(const struct compact_pick *pick, struct iter **out);
+/* The merged iterator over the inputs, for one pass forwards; it leaves the
+ * cache as it is.  Damaged blocks are passed over and added to `lost`, before
+ * the first key is shown that is behind them.  `lost` stays where it is until
+ * the iterator is freed. */
+int compact_pick_iter(const struct compact_pick *pick, struct damage_list *lost,
+		      struct iter **out);
 
 /* ---- Merging ---- */
 
@@ -140,6 +147,8 @@ struct compact_job {
 	struct version *version;
 	unsigned output_level;
 	struct iter *input; /* in version order; stays the caller's */
+	/* What could not be read of the input; filled while it is read. */
+	struct damage_list lost; /* owned by the job */
 	/* Live snapshots, ascending, and the last visible sequence number, read
 	 * after the inputs were fixed. */
 	const uint64_t *snapshots;
@@ -166,8 +175,7 @@ struct compact_job {
 
 /* Writes the outputs, syncs them and their names.  There may be none, if
  * nothing survives.  -ECANCELED: the flag was set.  On any failure the job's
- * files are removed and it has no outputs: -ENOSPC, -EIO, -EUCLEAN (an input is
- * damaged). */
+ * files are removed and it has no outputs: -ENOSPC, -EIO. */
 int compact_run(struct compact_job *job);
 
 /* Lets go of the outputs.  Call it after they were installed, or not: then
@@ -178,14 +186,16 @@ void compact_job_fini(struct compact_job *job);
  * installed and was not written to the manifest. */
 void compact_abandon(struct compact_job *job);
 
-/* Adds to `edit` what a finished pick changes: inputs deleted, outputs added;
+/* Adds to `edit` what a finished pick changes: inputs deleted, outputs and what
+ * was lost added;
  * of a trivial move, the input itself (`job` may be NULL).  `pick` NULL: a
  * flush, whose outputs go to level 0. */
 void compact_edit(const struct compact_pick *pick,
 		  const struct compact_job *job, struct version_edit *edit);
 
 /* After the edit is durable and installed: retires the inputs (not of a trivial
- * move). */
-void compact_retire_inputs(const struct compact_pick *pick);
+ * move), and sets those aside of which something was lost. */
+void compact_retire_inputs(const struct compact_pick *pick,
+			   const struct compact_job *job);
 
 #endif

@@ -11,7 +11,8 @@
 #include "store/merge_iter.h"
 
 int
-compact_pick_iter(const struct compact_pick *pick, struct iter **out)
+compact_pick_iter(const struct compact_pick *pick, struct damage_list *lost,
+		  struct iter **out)
 {
 	struct table_meta *const *second = pick->inputs + pick->first_count;
 	size_t second_count = pick->count - pick->first_count;
@@ -23,13 +24,13 @@ compact_pick_iter(const struct compact_pick *pick, struct iter **out)
 	if (!children)
 		return -ENOMEM;
 	for (i = 0; i < pick->first_count && !r; i += run) {
-		r = version_level_iter(pick->inputs + i, run, TABLE_ITER_NOFILL,
-				       &children[count]);
+		r = version_level_salvage(pick->inputs + i, run, lost,
+					  &children[count]);
 		count += !r;
 	}
 	if (!r && second_count) {
-		r = version_level_iter(second, second_count, TABLE_ITER_NOFILL,
-				       &children[count]);
+		r = version_level_salvage(second, second_count, lost,
+					  &children[count]);
 		count += !r;
 	}
 	if (!r)
@@ -57,13 +58,19 @@ compact_edit(const struct compact_pick *pick, const struct compact_job *job,
 		version_edit_add_table(edit, output_level, pick->inputs[0]);
 	for (i = 0; job && i < job->output_count; i++)
 		version_edit_add_table(edit, output_level, job->outputs[i]);
+	for (i = 0; job && i < job->lost.count; i++)
+		version_edit_add_damage(edit, job->lost.at[i]);
 }
 
 void
-compact_retire_inputs(const struct compact_pick *pick)
+compact_retire_inputs(const struct compact_pick *pick,
+		      const struct compact_job *job)
 {
 	size_t i;
 
 	for (i = 0; i < pick->count && !pick->trivial_move; i++)
-		table_meta_retire(pick->inputs[i]);
+		if (damage_list_names(&job->lost, pick->inputs[i]->number))
+			table_meta_set_aside(pick->inputs[i]);
+		else
+			table_meta_retire(pick->inputs[i]);
 }

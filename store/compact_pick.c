@@ -70,7 +70,7 @@ any_busy(struct table_meta *const *tables, size_t count)
 	return false;
 }
 
-/* -EBUSY: some are being compacted.  -EUCLEAN: some cannot be read. */
+/* -EBUSY: some are being compacted.  -EIO: some cannot be read. */
 static int
 check_free(struct table_meta *const *tables, size_t count)
 {
@@ -80,7 +80,7 @@ check_free(struct table_meta *const *tables, size_t count)
 		return -EBUSY;
 	for (i = 0; i < count; i++)
 		if (is_unreadable(tables[i]))
-			return -EUCLEAN;
+			return -EIO;
 	return 0;
 }
 
@@ -88,7 +88,7 @@ check_free(struct table_meta *const *tables, size_t count)
 static bool
 is_blocked(int r)
 {
-	return r == -EBUSY || r == -EUCLEAN;
+	return r == -EBUSY || r == -EIO;
 }
 
 static uint64_t
@@ -349,9 +349,22 @@ dense(const struct table_meta *meta)
 	       meta->tombstones > meta->entries / 2;
 }
 
-/* Picks a table that is mostly tombstones.  In the last level only a snapshot
- * can have kept them there; once it is gone the table is rewritten in place.
- */
+/* In the last level a snapshot can have kept tombstones; once it is gone the
+ * table is rewritten in place.  Not those which a damage range keeps: they would
+ * be kept again. */
+static bool
+stays(const struct version *version, const struct table_meta *meta,
+      uint64_t oldest_snapshot)
+{
+	struct damage_edge smallest = { meta->smallest, true };
+	struct damage_edge largest = { meta->largest, true };
+
+	return meta->max_seq > oldest_snapshot ||
+	       damage_list_between(&version->damages, smallest, largest,
+				   SEQ_MAX);
+}
+
+/* Picks a table that is mostly tombstones. */
 static int
 pick_dense(struct version *version, const struct keyfs_options *options,
 	   uint64_t oldest_snapshot, struct compact_pick *out)
@@ -367,7 +380,8 @@ pick_dense(struct version *version, const struct keyfs_options *options,
 			struct table_meta *meta = l->tables[i];
 
 			if (!dense(meta) ||
-			    (level == LAST && meta->max_seq > oldest_snapshot))
+			    (level == LAST &&
+			     stays(version, meta, oldest_snapshot)))
 				continue;
 			if (level == 0)
 				r = pick_level0(version, options, meta, 0, out);

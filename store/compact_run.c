@@ -77,6 +77,22 @@ level_may_hold(struct run *run, unsigned level, struct keyfs_slice key)
 	       key_compare(l->tables[*cursor]->smallest, key) <= 0;
 }
 
+/* Whether something was lost that the key may have been among. */
+static bool
+may_be_lost(const struct compact_job *job, struct keyfs_slice key)
+{
+	uint64_t bound;
+	size_t i;
+
+	if (job->version->damages.count &&
+	    damage_list_find(&job->version->damages, key, SEQ_MAX, &bound))
+		return true;
+	for (i = 0; i < job->lost.count; i++)
+		if (damage_bound(job->lost.at[i], key))
+			return true;
+	return false;
+}
+
 static bool
 level0_may_hold(const struct version *version, struct keyfs_slice key)
 {
@@ -112,7 +128,8 @@ hides_nothing(struct run *run, const struct entry *entry)
 {
 	return entry->kind == ENTRY_DELETE &&
 	       entry->seq <= oldest_reader(run->job) &&
-	       !below_may_hold(run, entry->key);
+	       !below_may_hold(run, entry->key) &&
+	       !may_be_lost(run->job, entry->key);
 }
 
 /* ---- The merge ---- */
@@ -208,6 +225,7 @@ compact_job_fini(struct compact_job *job)
 	for (i = 0; i < job->output_count; i++)
 		table_meta_unref(job->outputs[i]);
 	free(job->outputs);
+	damage_list_fini(&job->lost);
 	job->outputs = NULL;
 	job->output_count = job->output_capacity = 0;
 }

@@ -128,6 +128,8 @@ struct keyfs_store {
 	unsigned compacting;       /* compactions that run */
 	uint64_t compact_failures; /* how many have failed */
 	int compact_error; /* of the last that ended; 0: it did not fail */
+	uint64_t
+		read_retry_ns; /* when a table is to be read again; 0: none is */
 	unsigned
 		waiting; /* calls that wait for the workers: a close lets them leave */
 	uint64_t sync_due_ns; /* when the interval ends; 0: no timer */

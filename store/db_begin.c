@@ -154,13 +154,30 @@ is_leftover(const struct sweep *sweep, const char *name)
 	       !version_find(sweep->version, number, &level);
 }
 
+/* R12: a crash came between the record that set a damaged table aside and the
+ * change of its name. */
+static bool
+keep_aside(const struct sweep *sweep, const char *name)
+{
+	const struct damage_list *damages = &sweep->version->damages;
+	uint64_t number = strtoull(name, NULL, 10);
+	char table[ENV_NAME_MAX + 1], aside[ENV_NAME_MAX + 1];
+
+	table_file_name(number, table);
+	if (strcmp(name, table) != 0 || !damage_list_names(damages, number))
+		return false;
+	table_damaged_name(number, aside);
+	(void)env_rename(sweep->db->dir, table, aside);
+	return true;
+}
+
 static int
 sweep_file(void *arg, const char *name)
 {
 	struct sweep *sweep = arg;
 
 	/* What cannot be removed now is a leftover at the next opening too. */
-	if (is_leftover(sweep, name))
+	if (is_leftover(sweep, name) && !keep_aside(sweep, name))
 		(void)env_unlink(sweep->db->dir, name);
 	return 0;
 }

@@ -10,6 +10,10 @@
 
 /* How long a compaction thread waits that found no room or no memory. */
 #define RETRY_MS 500u
+/* When a table that the disk could not read is tried again: each time after twice
+ * as long, a second at first, ten minutes at last. */
+#define READ_RETRY_NS UINT64_C(1000000000)
+#define READ_RETRY_NS_MAX (600 * READ_RETRY_NS)
 
 void
 db_note_dropped(struct keyfs_store *db, uint64_t seq)
@@ -44,6 +48,31 @@ count_compaction(struct keyfs_store *db, const struct compact_pick *pick,
 				  memory_order_relaxed);
 }
 
+/* Names each table that was set aside. */
+static void
+report_lost(struct keyfs_store *db, const struct compact_pick *pick,
+	    const struct compact_job *job)
+{
+	char name[ENV_NAME_MAX + 1];
+	uint64_t bytes;
+	size_t i, j;
+
+	for (i = 0; i < pick->count && job->lost.count; i++) {
+		bytes = 0;
+		for (j = 0; j < job->lost.count; j++)
+			if (job->lost.at[j]->number == pick->inputs[i]->number)
+				bytes += job->lost.at[j]->bytes;
+		if (!bytes)
+			continue;
+		table_damaged_name(pick->inputs[i]->number, name);
+		report(&db->reporter, KEYFS_LOG_ERROR,
+		       "%" PRIu64 " bytes of a table cannot be read; what "
+		       "they held gives errors from now on; the table is kept "
+		       "as %s",
+		       bytes, name);
+	}
+}
+
 static int
 install(struct keyfs_store *db, const struct compact_pick *pick,
 	struct compact_job *job)
@@ -61,7 +90,8 @@ install(struct keyfs_store *db, const struct compact_pick *pick,
 	if (r < 0)
 		return r;
 	if (!pick->trivial_move)
-		compact_retire_inputs(pick);
+		compact_retire_inputs(pick, job);
+	report_lost(db, pick, job);
 	count_compaction(db, pick, job);
 	return 0;
 }
@@ -75,7 +105,7 @@ merge(struct keyfs_store *db, const struct compact_pick *pick,
 	db_job_init(db, seen, job);
 	job->version = pick->version;
 	job->output_level = pick->output_level;
-	r = compact_pick_iter(pick, &job->input);
+	r = compact_pick_iter(pick, &job->lost, &job->input);
 	if (r < 0)
 		return r;
 	r = compact_run(job);
@@ -106,6 +136,82 @@ run(struct keyfs_store *db, const struct compact_pick *pick,
 	compact_job_fini(&job);
 	return r;
 }
+
+/* ---- Tables that the disk cannot read ---- */
+
+/* An error of the disk is no damage: the next read may succeed.  Says when. */
+static void
+postpone_locked(struct keyfs_store *db, const struct compact_pick *pick)
+	REQUIRES(&db->lock)
+{
+	uint64_t now = env_now_ns(db->env);
+	size_t i;
+
+	for (i = 0; i < pick->count; i++) {
+		struct table_meta *meta = pick->inputs[i];
+
+		if (!atomic_load_explicit(&meta->unreadable,
+					  memory_order_relaxed) ||
+		    meta->retry_ns > now)
+			continue;
+		meta->retry_wait_ns = meta->retry_wait_ns
+					      ? 2 * meta->retry_wait_ns
+					      : READ_RETRY_NS;
+		if (meta->retry_wait_ns > READ_RETRY_NS_MAX)
+			meta->retry_wait_ns = READ_RETRY_NS_MAX;
+		meta->retry_ns = now + meta->retry_wait_ns;
+		if (!db->read_retry_ns || meta->retry_ns < db->read_retry_ns)
+			db->read_retry_ns = meta->retry_ns;
+	}
+}
+
+/* Lets those be picked again whose time has come, and finds the next time. */
+static void
+retry_reads_locked(struct keyfs_store *db) REQUIRES(&db->lock)
+{
+	const struct version *version = db->view->version;
+	uint64_t now, next = 0;
+	unsigned level;
+	size_t i;
+
+	if (!db->read_retry_ns)
+		return;
+	now = env_now_ns(db->env);
+	if (now < db->read_retry_ns)
+		return;
+	for (level = 0; level < KEYFS_LEVELS; level++) {
+		for (i = 0; i < version->levels[level].count; i++) {
+			struct table_meta *meta =
+				version->levels[level].tables[i];
+
+			if (meta->retry_ns && meta->retry_ns <= now)
+				atomic_store_explicit(&meta->unreadable, false,
+						      memory_order_relaxed);
+			else if (meta->retry_ns &&
+				 (!next || meta->retry_ns < next))
+				next = meta->retry_ns;
+		}
+	}
+	db->read_retry_ns = next;
+}
+
+/* Nothing is due: sleeps until something may be. */
+static void
+wait_for_work_locked(struct keyfs_store *db) REQUIRES(&db->lock)
+{
+	uint64_t now;
+
+	if (!db->read_retry_ns) {
+		cond_wait(&db->work, &db->lock);
+		return;
+	}
+	now = env_now_ns(db->env);
+	if (now < db->read_retry_ns)
+		(void)cond_wait_ms(&db->work, &db->lock,
+				   (db->read_retry_ns - now) / 1000000 + 1);
+}
+
+/* ---- Running ---- */
 
 /* Decides what a failed compaction means; see the flush's.  An input that cannot be read
  * is not the store's failure, an output that cannot be written is. */
@@ -138,6 +244,8 @@ run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 	db->compacting--;
 	db->compact_error = r;
 	db->compact_failures += r < 0;
+	if (input_failed)
+		postpone_locked(db, pick);
 	compact_pick_fini(pick);
 	/* The pick may have been the last to hold its inputs. */
 	if (table_set_has_gone(&db->tables))
@@ -164,6 +272,7 @@ pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 {
 	if (atomic_load_explicit(&db->error, memory_order_relaxed))
 		return -ENOENT;
+	retry_reads_locked(db);
 	return compact_pick(db->view->version, &db->options,
 			    oldest_seen_locked(db), pick);
 }
@@ -179,7 +288,7 @@ db_compact_main(void *arg)
 	while (!db->closing) {
 		r = pick_locked(db, &pick);
 		if (r == -ENOENT) {
-			cond_wait(&db->work, &db->lock);
+			wait_for_work_locked(db);
 			continue;
 		}
 		if (r == 0)
@@ -204,6 +313,7 @@ compact_level(struct keyfs_store *db, unsigned level, struct keyfs_slice lower,
 	mutex_lock(&db->lock);
 	for (;;) {
 		r = db_stuck_locked(db, db->flush_begun);
+		retry_reads_locked(db);
 		if (r == 0)
 			r = compact_pick_range(db->view->version, &db->options,
 					       level, lower, upper, &pick);

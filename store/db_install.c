@@ -29,6 +29,15 @@ remove_logs(struct keyfs_store *db, const struct version *from,
 	}
 }
 
+static void
+remove_manifest(struct keyfs_store *db, uint64_t number)
+{
+	char name[ENV_NAME_MAX + 1];
+
+	manifest_file_name(number, name);
+	(void)env_unlink(db->dir, name);
+}
+
 /* Starts a new manifest when the old one has grown (R8).  If it cannot, the old one
  * goes on, or is poisoned: what was appended to it stands in both cases. */
 static void
@@ -36,7 +45,6 @@ renew_manifest(struct keyfs_store *db, const struct version *version)
 	REQUIRES(&db->manifest_lock)
 {
 	uint64_t old = manifest_number(db->manifest), number;
-	char name[ENV_NAME_MAX + 1];
 	int r;
 
 	if (manifest_bytes(db->manifest) < MANIFEST_BYTES_MAX)
@@ -46,8 +54,7 @@ renew_manifest(struct keyfs_store *db, const struct version *version)
 		r = manifest_renew(db->manifest, number, version);
 	if (r < 0)
 		return;
-	manifest_file_name(old, name);
-	(void)env_unlink(db->dir, name);
+	remove_manifest(db, old);
 }
 
 /* Lets go of the oldest sealed memtables.  Memory and log stay for the moment: the
@@ -87,6 +94,25 @@ swap_view(struct keyfs_store *db, struct view *view, struct version *version,
 	view_unref(before);
 }
 
+/* Makes an edit durable, in the manifest or, if that must not hold what it says,
+ * with the whole `version` in a new one. */
+static int
+record_locked(struct keyfs_store *db, const struct version_edit *edit,
+	      const struct version *version) REQUIRES(&db->manifest_lock)
+{
+	uint64_t old = manifest_number(db->manifest), number;
+	int r;
+
+	if (manifest_takes(db->manifest, edit))
+		return manifest_append(db->manifest, edit);
+	r = db_new_number(db, &number);
+	if (r == 0)
+		r = manifest_renew(db->manifest, number, version);
+	if (r == 0)
+		remove_manifest(db, old);
+	return r;
+}
+
 static int
 write_locked(struct keyfs_store *db, struct version *base,
 	     struct version_edit *edit, struct version **out)
@@ -104,7 +130,7 @@ write_locked(struct keyfs_store *db, struct version *base,
 		(void)corrupt(&db->reporter, MANIFEST_CURRENT, 0, "%s", why);
 	if (r < 0)
 		return r;
-	r = manifest_append(db->manifest, edit);
+	r = record_locked(db, edit, *out);
 	if (r < 0) {
 		version_unref(*out);
 		*out = NULL;

@@ -7,7 +7,11 @@
  *
  * Backwards they come oldest first, so the last one not above it decides, which
  * is known only when `inside` has moved past the key: it stands before the key
- * shown, and key and value are copies. */
+ * shown, and key and value are copies.
+ *
+ * What a damage range may hide lies in the gap between where a move began and
+ * the key that it would show, so while there are ranges, `from` keeps the
+ * beginning. */
 #include <config.h>
 
 #include "store/db_iter.h"
@@ -31,6 +35,12 @@ struct db_iter {
 	int status;
 	struct entry entry;
 	struct buf key, value; /* copies: `key` also of a key to pass over */
+
+	const struct damage_list *damages; /* borrowed; NULL: there are none */
+	bool skip;
+	const struct damage *damage; /* that ended the last move */
+	struct buf from;
+	bool has_from, from_included;
 };
 
 /* Copies a bound; its bytes are never NULL. */
@@ -75,7 +85,22 @@ db_iter_free(struct db_iter *iter)
 	buf_fini(&iter->upper);
 	buf_fini(&iter->key);
 	buf_fini(&iter->value);
+	buf_fini(&iter->from);
 	free(iter);
+}
+
+void
+db_iter_set_damages(struct db_iter *iter, const struct damage_list *damages,
+		    bool skip)
+{
+	iter->damages = damages->count ? damages : NULL;
+	iter->skip = skip;
+}
+
+const struct damage *
+db_iter_damage(const struct db_iter *iter)
+{
+	return iter->damage;
 }
 
 static void
@@ -94,6 +119,66 @@ keep(struct db_iter *it, struct buf *buf, struct keyfs_slice bytes)
 	if (buf->error)
 		stop(it, buf->error);
 	return !buf->error;
+}
+
+/* ---- Damage ---- */
+
+/* A move begins at `key` (.data NULL: at the end of all keys).  False: no
+ * memory. */
+static bool
+begin_from(struct db_iter *it, struct keyfs_slice key, bool included)
+{
+	it->damage = NULL;
+	if (!it->damages)
+		return true;
+	it->has_from = key.data != NULL;
+	it->from_included = included;
+	return !it->has_from || keep(it, &it->from, key);
+}
+
+/* A bound as a place. */
+static struct keyfs_slice
+bound_key(const struct buf *bound, bool has)
+{
+	return has ? buf_slice(bound) : keyfs_bytes(NULL, 0);
+}
+
+/* Whether the move may go from where it began to `to`, the key that it would
+ * show or the end of all. */
+static bool
+gap_is_whole(struct db_iter *it, struct damage_edge to)
+{
+	struct damage_edge from = { bound_key(&it->from, it->has_from),
+				    it->from_included };
+
+	if (!it->damages || it->skip)
+		return true;
+	it->damage =
+		it->backward
+			? damage_list_between(it->damages, to, from, it->seq)
+			: damage_list_between(it->damages, from, to, it->seq);
+	if (it->damage)
+		stop(it, -EUCLEAN);
+	return !it->damage;
+}
+
+/* Whether an entry is what the reader ought to see of its key. */
+static bool
+is_certain(struct db_iter *it, struct keyfs_slice key, uint64_t seq)
+{
+	const struct damage *damage;
+	uint64_t bound;
+
+	if (!it->damages)
+		return true;
+	damage = damage_list_find(it->damages, key, it->seq, &bound);
+	if (!damage || seq > bound)
+		return true;
+	if (!it->skip) {
+		it->damage = damage;
+		stop(it, -EUCLEAN);
+	}
+	return false;
 }
 
 /* ---- Forwards ---- */
@@ -145,6 +230,9 @@ pass_newer(struct db_iter *it)
 static void
 find_forward(struct db_iter *it)
 {
+	struct damage_edge end = { bound_key(&it->upper, it->has_upper),
+				   false };
+	struct damage_edge here = { { NULL, 0 }, false };
 	struct iter *inside = it->inside;
 
 	it->backward = false;
@@ -156,10 +244,19 @@ find_forward(struct db_iter *it)
 			return;
 		if (!inside->valid || past_upper(it, inside->entry.key)) {
 			stop(it, inside->valid ? 0 : inside->status);
+			if (!it->status)
+				(void)gap_is_whole(it, end);
 			return;
 		}
-		if (inside->entry.kind != ENTRY_DELETE)
-			break;
+		if (inside->entry.kind != ENTRY_DELETE) {
+			here.key = inside->entry.key;
+			if (!gap_is_whole(it, here))
+				return;
+			if (is_certain(it, here.key, inside->entry.seq))
+				break;
+			if (it->status)
+				return;
+		}
 		if (!keep(it, &it->key, inside->entry.key))
 			return;
 		pass_key(it);
@@ -171,6 +268,8 @@ find_forward(struct db_iter *it)
 void
 db_iter_first(struct db_iter *iter)
 {
+	if (!begin_from(iter, bound_key(&iter->lower, iter->has_lower), true))
+		return;
 	if (iter->has_lower)
 		iter_seek(iter->inside, buf_slice(&iter->lower), iter->seq);
 	else
@@ -183,6 +282,8 @@ db_iter_seek(struct db_iter *iter, struct keyfs_slice key)
 {
 	if (iter->has_lower && key_compare(key, buf_slice(&iter->lower)) < 0)
 		key = buf_slice(&iter->lower);
+	if (!begin_from(iter, key, true))
+		return;
 	iter_seek(iter->inside, key, iter->seq);
 	find_forward(iter);
 }
@@ -192,6 +293,8 @@ db_iter_next(struct db_iter *iter)
 {
 	struct iter *inside = iter->inside;
 
+	if (!begin_from(iter, iter->entry.key, false))
+		return;
 	if (!iter->backward) {
 		if (!keep(iter, &iter->key, iter->entry.key))
 			return;
@@ -261,6 +364,8 @@ read_key_backward(struct db_iter *it, bool *out_visible)
 static void
 find_backward(struct db_iter *it)
 {
+	struct damage_edge end = { bound_key(&it->lower, it->has_lower), true };
+	struct damage_edge here = { { NULL, 0 }, false };
 	struct iter *inside = it->inside;
 	bool visible = false;
 
@@ -270,9 +375,17 @@ find_backward(struct db_iter *it)
 	while (!visible) {
 		if (!inside->valid || below_lower(it, inside->entry.key)) {
 			stop(it, inside->valid ? 0 : inside->status);
+			if (!it->status)
+				(void)gap_is_whole(it, end);
 			return;
 		}
 		if (!read_key_backward(it, &visible))
+			return;
+		here.key = it->entry.key;
+		if (visible && !gap_is_whole(it, here))
+			return;
+		visible = visible && is_certain(it, here.key, it->entry.seq);
+		if (it->status)
 			return;
 	}
 	it->valid = true;
@@ -282,6 +395,8 @@ find_backward(struct db_iter *it)
 void
 db_iter_last(struct db_iter *iter)
 {
+	if (!begin_from(iter, bound_key(&iter->upper, iter->has_upper), false))
+		return;
 	if (iter->has_upper)
 		inside_before(iter->inside, buf_slice(&iter->upper), SEQ_MAX);
 	else
@@ -296,6 +411,8 @@ db_iter_seek_prev(struct db_iter *iter, struct keyfs_slice key)
 		db_iter_last(iter);
 		return;
 	}
+	if (!begin_from(iter, key, true))
+		return;
 	/* No version is numbered 0: this is behind all versions of the key. */
 	inside_before(iter->inside, key, 0);
 	find_backward(iter);
@@ -307,6 +424,8 @@ db_iter_prev(struct db_iter *iter)
 	struct iter *inside = iter->inside;
 	unsigned steps;
 
+	if (!begin_from(iter, iter->entry.key, false))
+		return;
 	if (!iter->backward) {
 		if (!keep(iter, &iter->key, iter->entry.key))
 			return;

@@ -130,15 +130,21 @@ sync_interval(struct keyfs_store *db)
 static void
 sweep_tables(struct keyfs_store *db)
 {
-	char name[ENV_NAME_MAX + 1];
+	char name[ENV_NAME_MAX + 1], aside[ENV_NAME_MAX + 1];
+	bool set_aside;
 	uint64_t number;
 
 	/* R10: a failed store deletes nothing. */
 	while (!atomic_load_explicit(&db->error, memory_order_relaxed) &&
-	       (number = table_set_take_gone(&db->tables)) != 0) {
+	       (number = table_set_take_gone(&db->tables, &set_aside)) != 0) {
 		cache_drop_file(db->cache, number);
 		table_file_name(number, name);
-		(void)env_unlink(db->dir, name);
+		table_damaged_name(number, aside);
+		/* What fails is done at the next opening (R12). */
+		if (set_aside)
+			(void)env_rename(db->dir, name, aside);
+		else
+			(void)env_unlink(db->dir, name);
 	}
 }
 

@@ -170,7 +170,7 @@ look(void *arg, const char *name)
 			return 0;
 	if (!strncmp(name, "MANIFEST-", 9))
 		return 0;
-	if (dot && !strcmp(dot, ".sst"))
+	if (dot && (!strcmp(dot, ".sst") || !strcmp(dot, ".sst.damaged")))
 		listing->has_data = true;
 	else if (dot && !strcmp(dot, ".log"))
 		/* Then a store was here. */
@@ -209,6 +209,7 @@ decide(struct keyfs_store *db, bool *out_new)
 static void
 db_free(struct keyfs_store *db)
 {
+	bool aside;
 	size_t i;
 
 	manifest_close(db->manifest);
@@ -222,8 +223,8 @@ db_free(struct keyfs_store *db)
 	wal_writer_unref(db->log);
 	wal_writer_unref(db->next_log);
 	view_unref(db->view);
-	while (db->tables.dir && table_set_take_gone(&db->tables))
-		; /* a later opening removes the files */
+	while (db->tables.dir && table_set_take_gone(&db->tables, &aside))
+		; /* a later opening removes or renames the files */
 	cache_free(db->cache);
 	info_log_close(db->info_log);
 	env_file_close(db->lock_file);

@@ -109,6 +109,21 @@ get_from_tables(struct keyfs_store *db, const struct view *view, uint64_t seq,
 	return 0;
 }
 
+/* Whether what was found, or that nothing was, can be trusted: it cannot if a
+ * newer version may have been lost. */
+static int
+check_lost(struct keyfs_store *db, const struct view *view, uint64_t seq,
+	   struct keyfs_slice key, uint64_t found)
+{
+	uint64_t bound;
+	const struct damage *damage =
+		damage_list_find(&view->version->damages, key, seq, &bound);
+
+	if (!damage || found > bound)
+		return 0;
+	return damage_raise(damage, &db->reporter);
+}
+
 int
 db_get(struct keyfs_store *db, const struct view *view, uint64_t seq,
        struct keyfs_slice key, unsigned flags, struct keyfs_value *out,
@@ -121,6 +136,13 @@ db_get(struct keyfs_store *db, const struct view *view, uint64_t seq,
 	if (r == -ENOENT && found == 0)
 		r = get_from_tables(db, view, seq, key, hash, flags, out,
 				    &found);
+	if (view->version->damages.count && (r == 0 || r == -ENOENT)) {
+		int lost = check_lost(db, view, seq, key, found);
+
+		if (lost && r == 0)
+			keyfs_value_release(out);
+		r = lost ? lost : r;
+	}
 	count(&db_stripe(db)->gets);
 	if (r == 0)
 		count(&db_stripe(db)->gets_found);

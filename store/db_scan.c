@@ -71,9 +71,13 @@ make_inside(const struct view *view, uint64_t seq,
 	}
 	free(children);
 	r = db_iter_new(merged, seq, options->lower, options->upper, out);
-	if (r < 0)
+	if (r < 0) {
 		iter_free(merged);
-	return r;
+		return r;
+	}
+	db_iter_set_damages(*out, &view->version->damages,
+			    options->flags & KEYFS_SKIP_DAMAGE);
+	return 0;
 }
 
 static int
@@ -134,46 +138,57 @@ keyfs_iter_free(struct keyfs_iter *iter)
 	free(iter);
 }
 
+/* After a move: damage is raised once more for each reader that it stops. */
+static bool
+moved(struct keyfs_iter *iter)
+{
+	const struct damage *damage = db_iter_damage(iter->inside);
+
+	if (damage)
+		(void)damage_raise(damage, &iter->store->reporter);
+	return db_iter_valid(iter->inside);
+}
+
 bool
 keyfs_iter_first(struct keyfs_iter *iter)
 {
 	db_iter_first(iter->inside);
-	return db_iter_valid(iter->inside);
+	return moved(iter);
 }
 
 bool
 keyfs_iter_last(struct keyfs_iter *iter)
 {
 	db_iter_last(iter->inside);
-	return db_iter_valid(iter->inside);
+	return moved(iter);
 }
 
 bool
 keyfs_iter_seek(struct keyfs_iter *iter, struct keyfs_slice key)
 {
 	db_iter_seek(iter->inside, key);
-	return db_iter_valid(iter->inside);
+	return moved(iter);
 }
 
 bool
 keyfs_iter_seek_prev(struct keyfs_iter *iter, struct keyfs_slice key)
 {
 	db_iter_seek_prev(iter->inside, key);
-	return db_iter_valid(iter->inside);
+	return moved(iter);
 }
 
 bool
 keyfs_iter_next(struct keyfs_iter *iter)
 {
 	db_iter_next(iter->inside);
-	return db_iter_valid(iter->inside);
+	return moved(iter);
 }
 
 bool
 keyfs_iter_prev(struct keyfs_iter *iter)
 {
 	db_iter_prev(iter->inside);
-	return db_iter_valid(iter->inside);
+	return moved(iter);
 }
 
 bool
@@ -186,6 +201,19 @@ int
 keyfs_iter_status(const struct keyfs_iter *iter)
 {
 	return db_iter_status(iter->inside);
+}
+
+int
+keyfs_iter_damage(const struct keyfs_iter *iter, struct keyfs_slice *first,
+		  struct keyfs_slice *last)
+{
+	const struct damage *damage = db_iter_damage(iter->inside);
+
+	if (!damage)
+		return -ENOENT;
+	*first = damage->first;
+	*last = damage->last;
+	return 0;
 }
 
 struct keyfs_slice

@@ -79,6 +79,10 @@ fill_levels(const struct version *version, struct keyfs_stats *out)
 		for (i = 0; i < l->count; i++)
 			out->entries += l->tables[i]->entries;
 	}
+	for (i = 0; i < version->damages.count; i++)
+		out->damage_bytes += version->damages.at[i]->bytes;
+	out->damage_ranges = version->damages.count;
+	out->damage_files = damage_list_files(&version->damages);
 }
 
 /* Bytes in logs whose memtables are not flushed. */
@@ -240,6 +244,9 @@ print_stats(struct keyfs_store *db, const struct keyfs_stats *s, FILE *to)
 	print_count(to, "iterators", s->iterators);
 	print_count(to, "records recovered", s->recovered_records);
 	print_bytes(to, "torn tail dropped", s->dropped_tail_bytes);
+	print_count(to, "damage ranges", s->damage_ranges);
+	print_bytes(to, "of lost blocks", s->damage_bytes);
+	print_count(to, "damaged files kept", s->damage_files);
 }
 
 static void
@@ -266,6 +273,50 @@ print_tables(struct keyfs_store *db, const struct keyfs_stats *s, FILE *to)
 				      t->entries, t->tombstones, t->min_seq,
 				      t->max_seq);
 		}
+	}
+	view_unref(view);
+}
+
+static void
+print_key(FILE *to, struct keyfs_slice key)
+{
+	const uint8_t *bytes = key.data;
+	size_t i;
+
+	for (i = 0; i < key.len; i++)
+		(void)fprintf(to,
+			      bytes[i] > ' ' && bytes[i] < 0x7f &&
+					      bytes[i] != '\\'
+				      ? "%c"
+				      : "\\x%02x",
+			      bytes[i]);
+}
+
+static void
+print_damage(struct keyfs_store *db, const struct keyfs_stats *s, FILE *to)
+{
+	const struct damage_list *list;
+	char name[ENV_NAME_MAX + 1];
+	struct view *view;
+	uint64_t seq;
+	size_t i;
+
+	(void)s;
+	view = db_view_pin(db, &seq);
+	list = &view->version->damages;
+	for (i = 0; i < list->count; i++) {
+		const struct damage *d = list->at[i];
+
+		table_damaged_name(d->number, name);
+		(void)fprintf(to,
+			      "%s offset %" PRIu64 " bytes %" PRIu64
+			      " sequences %" PRIu64 "-%" PRIu64 " keys ",
+			      name, d->offset, d->bytes, d->min_seq,
+			      d->max_seq);
+		print_key(to, d->first);
+		(void)fprintf(to, " ");
+		print_key(to, d->last);
+		(void)fprintf(to, "\n");
 	}
 	view_unref(view);
 }
@@ -300,7 +351,7 @@ static const struct property {
 } properties[] = {
 	{ "stats", print_stats },     { "levels", print_levels },
 	{ "tables", print_tables },   { "memory", print_memory },
-	{ "options", print_options },
+	{ "options", print_options }, { "damage", print_damage },
 };
 
 static int

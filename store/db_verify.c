@@ -38,6 +38,23 @@ verify_table(struct table_meta *meta, struct search *search)
 	return r < 0 ? r : table_verify(table, found, search);
 }
 
+/* What was lost already; each is one damage. */
+static int
+list_lost(const struct version *version, struct search *search)
+{
+	char name[ENV_NAME_MAX + 1];
+	size_t i;
+
+	for (i = 0; i < version->damages.count && !search->ended; i++) {
+		const struct damage *d = version->damages.at[i];
+
+		table_damaged_name(d->number, name);
+		(void)found(search, name, d->offset,
+			    "a part of the store was lost here");
+	}
+	return version->damages.count ? -EUCLEAN : 0;
+}
+
 int
 keyfs_verify(struct keyfs_store *db, keyfs_damage_fn damage, void *arg)
 {
@@ -51,6 +68,7 @@ keyfs_verify(struct keyfs_store *db, keyfs_damage_fn damage, void *arg)
 	if (r < 0)
 		return r;
 	view = db_view_pin(db, &seq);
+	result = list_lost(view->version, &search);
 	for (level = 0; level < KEYFS_LEVELS; level++) {
 		const struct version_level *l = &view->version->levels[level];
 
@@ -63,6 +81,41 @@ keyfs_verify(struct keyfs_store *db, keyfs_damage_fn damage, void *arg)
 	}
 	view_unref(view);
 	return result;
+}
+
+int
+keyfs_damages(struct keyfs_store *db, keyfs_damage_range_fn each, void *arg)
+{
+	const struct damage_list *list;
+	char name[ENV_NAME_MAX + 1];
+	struct view *view;
+	uint64_t seq;
+	size_t i;
+	int r = db_check(db, false);
+
+	if (r < 0)
+		return r;
+	view = db_view_pin(db, &seq);
+	list = &view->version->damages;
+	for (i = 0; i < list->count && r == 0; i++) {
+		const struct damage *d = list->at[i];
+		struct keyfs_damage_range range = {
+			.size = sizeof(range),
+			.file = name,
+			.offset = d->offset,
+			.bytes = d->bytes,
+			.first = d->first,
+			.last = d->last,
+			.first_seq = d->first_seq,
+			.min_seq = d->min_seq,
+			.max_seq = d->max_seq,
+		};
+
+		table_damaged_name(d->number, name);
+		r = each(arg, &range);
+	}
+	view_unref(view);
+	return r;
 }
 
 int

@@ -14,6 +14,8 @@ struct level_iter {
 	size_t count;
 	unsigned flags;
 
+	struct damage_list *lost; /* borrowed; NULL: damage ends it */
+
 	size_t at;           /* the table of `inside` */
 	struct iter *inside; /* owned; NULL: none */
 };
@@ -39,26 +41,80 @@ blame(struct level_iter *it, int error)
 		table_meta_blame(it->tables[it->at], error);
 }
 
+/* ---- Salvage ---- */
+
+/* A part of the table inside is lost. */
+static int
+lose(void *arg, const struct table_loss *loss)
+{
+	struct level_iter *it = arg;
+	const struct table_meta *meta = it->tables[it->at];
+	struct damage *damage, like = {
+		.number = meta->number,
+		.offset = loss->offset,
+		.bytes = loss->bytes,
+		.min_seq = meta->min_seq,
+		.max_seq = loss->max_seq,
+		.first_seq = loss->first.data ? loss->first_seq : SEQ_MAX,
+		.first = loss->first.data ? loss->first : meta->smallest,
+		.last = loss->last.data ? loss->last : meta->largest,
+	};
+	int r;
+
+	if (like.max_seq < meta->min_seq || like.max_seq > meta->max_seq)
+		like.max_seq = meta->max_seq;
+	r = damage_new(&like, &damage);
+	if (r)
+		return r;
+	r = damage_list_add(it->lost, damage);
+	damage_unref(damage);
+	return r;
+}
+
+/* Nothing leads to the blocks of the table inside. */
+static int
+lose_table(struct level_iter *it)
+{
+	struct table_loss all = { .bytes = it->tables[it->at]->file_bytes };
+
+	return lose(it, &all);
+}
+
+/* ---- Tables ---- */
+
+static int
+open_inside(struct level_iter *it)
+{
+	struct table *table;
+	int r = table_meta_open(it->tables[it->at],
+				it->flags & TABLE_ITER_NOWAIT, &table);
+
+	if (!r && it->lost)
+		return table_iter_salvage(table, lose, it, &it->inside);
+	return r ? r : table_iter(table, it->flags, &it->inside);
+}
+
 /* Puts table `at` inside.  False: there is none, or it cannot be opened. */
 static bool
 enter(struct level_iter *it, size_t at)
 {
-	struct table *table;
 	int r;
 
-	if (at >= it->count) { /* of a step backwards from 0 too */
-		stop(it, 0);
-		return false;
-	}
-	if (it->inside && it->at == at)
+	if (it->inside && it->at == at && at < it->count)
 		return true;
-	iter_free(it->inside);
-	it->inside = NULL;
-	it->at = at;
-	r = table_meta_open(it->tables[at], it->flags & TABLE_ITER_NOWAIT,
-			    &table);
-	if (!r)
-		r = table_iter(table, it->flags, &it->inside);
+	do {
+		if (at >= it->count) { /* of a step backwards from 0 too */
+			stop(it, 0);
+			return false;
+		}
+		iter_free(it->inside);
+		it->inside = NULL;
+		it->at = at++;
+		r = open_inside(it);
+		if (r != -EUCLEAN || !it->lost)
+			break;
+		r = lose_table(it);
+	} while (!r);
 	if (r) {
 		blame(it, r);
 		stop(it, r);
@@ -70,7 +126,15 @@ enter(struct level_iter *it, size_t at)
 static bool
 show(struct level_iter *it)
 {
-	if (!it->inside->valid && !it->inside->status)
+	int r = it->inside->status;
+
+	if (!it->inside->valid && r == -EUCLEAN && it->lost) {
+		r = lose_table(it);
+		if (r)
+			stop(it, r);
+		return r != 0;
+	}
+	if (!it->inside->valid && !r)
 		return false;
 	it->iter.valid = it->inside->valid;
 	it->iter.status = it->inside->status;
@@ -191,4 +255,15 @@ version_level_iter(struct table_meta *const *tables, size_t count,
 	it->flags = flags;
 	*out = &it->iter;
 	return 0;
+}
+
+int
+version_level_salvage(struct table_meta *const *tables, size_t count,
+		      struct damage_list *lost, struct iter **out)
+{
+	int r = version_level_iter(tables, count, TABLE_ITER_NOFILL, out);
+
+	if (!r)
+		level_of(*out)->lost = lost;
+	return r;
 }

@@ -22,6 +22,7 @@ struct manifest {
 	const struct reporter *reporter; /* borrowed */
 
 	uint64_t number;
+	uint32_t features;
 	struct env_file *file; /* owned */
 	uint64_t end;          /* past the last record */
 	uint64_t room;         /* the file's size where room was made */
@@ -48,6 +49,13 @@ manifest_bytes(const struct manifest *manifest)
 	return manifest->end;
 }
 
+bool
+manifest_takes(const struct manifest *manifest, const struct version_edit *edit)
+{
+	return !edit->damages.count ||
+	       manifest->features & MANIFEST_FEATURE_DAMAGE;
+}
+
 int
 manifest_error(const struct manifest *manifest)
 {
@@ -66,11 +74,12 @@ manifest_close(struct manifest *manifest)
 /* ---- Records ---- */
 
 static void
-header_encode(uint64_t number, uint8_t *out)
+header_encode(uint64_t number, uint32_t features, uint8_t *out)
 {
 	memset(out, 0, MANIFEST_HEADER_BYTES);
 	memcpy(out, MANIFEST_MAGIC, 8);
 	put_le32(out + 8, MANIFEST_VERSION);
+	put_le32(out + 12, features);
 	put_le64(out + 16, number);
 	put_le32(out + 24, KEYFS_LEVELS);
 	put_le32(out + 28, KEYFS_KEY_MAX);
@@ -204,7 +213,8 @@ write_file(struct manifest *m, const struct version *version)
 	struct version_edit edit;
 	int r;
 
-	header_encode(m->number, header);
+	m->features = version->damages.count ? MANIFEST_FEATURE_DAMAGE : 0;
+	header_encode(m->number, m->features, header);
 	version_edit_init(&edit);
 	version_edit_snapshot(&edit, version);
 	r = make_room(m, sizeof(header));

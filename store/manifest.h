@@ -6,7 +6,8 @@
  *
  *	 0  8  magic "KEYFSMAN"
  *	 8  4  format version (1)
- *	12  4  feature bits (0: none known; an unknown one is refused by number)
+ *	12  4  feature bits; an unknown one is refused by number:
+ *	         1  there may be damage ranges (version_edit.h)
  *	16  8  number of this file
  *	24  4  levels            \
  *	28  4  longest key        | settings that the format depends on: a
@@ -20,6 +21,9 @@
  *	12  4  zeros
  *	16  n  payload: one edit (version_edit.h)
  *	       zeros to a multiple of 8
+ *
+ * A file without bit 1 holds none: the first one needs a new file, so that an
+ * older program refuses the store by the bit's name, and reads the others.
  *
  * The first record is the whole state when the file was made, the rest are
  * edits.  After the last one comes a mark, then zeros, where room was made
@@ -75,6 +79,11 @@ void manifest_close(struct manifest *manifest);
  * what is on disk is unknown: the manifest is poisoned, manifest_error() tells,
  * and each later call returns that error, never -ENOSPC or -ENOMEM. */
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
+
+/* Whether its feature bits allow such an edit to be appended; if not, the caller
+ * puts it into a new file by manifest_renew(). */
+bool manifest_takes(const struct manifest *manifest,
+		    const struct version_edit *edit);
 
 /* 0, or the error that poisoned it. */
 int manifest_error(const struct manifest *manifest);

@@ -108,8 +108,9 @@ check_header(struct load *load)
 			       "the header does not match its checksum");
 	if (get_le32(h + 8) != MANIFEST_VERSION)
 		return too_new(load, "format version", get_le32(h + 8));
-	if (get_le32(h + 12))
-		return too_new(load, "feature bits", get_le32(h + 12));
+	if (get_le32(h + 12) & ~MANIFEST_FEATURES)
+		return too_new(load, "feature bits",
+			       get_le32(h + 12) & ~MANIFEST_FEATURES);
 	if (get_le64(h + 16) != load->number)
 		return corrupt(load->reporter, load->name, 16,
 			       "it carries another file's number");

@@ -91,6 +91,9 @@ struct keyfs_snapshot;
 	4u /* commit: the batch frees space; on a full disk take the reserve   \
 	    */
 
+#define KEYFS_SKIP_DAMAGE                                                      \
+	8u /* iterators: pass over damage ranges without an error */
+
 /* Borrowed bytes. */
 struct keyfs_slice {
 	const void *data;
@@ -310,12 +313,17 @@ struct keyfs_iter_options {
 	struct keyfs_slice lower; /* first key; .data NULL: no bound; copied */
 	struct keyfs_slice
 		upper;  /* past the last key; .data NULL: no bound; copied */
-	unsigned flags; /* KEYFS_NOWAIT */
+	unsigned flags; /* KEYFS_NOWAIT, KEYFS_SKIP_DAMAGE */
 };
 
 /* A cursor over the live keys in order.  It sees one state and pins the tables
  * of that state; it begins at no key.  `options` may be NULL.  The caller frees
- * it before closing the store. */
+ * it before closing the store.
+ *
+ * A move that would pass over keys that may be lost ends before them with status
+ * -EUCLEAN.  keyfs_iter_damage() says up to where, and a seek behind that goes on;
+ * with KEYFS_SKIP_DAMAGE damage ranges (not blocks that no compaction has met yet)
+ * are passed over by themselves, and what is shown is certain. */
 KEYFS_PUBLIC int
 keyfs_iter_new(struct keyfs_store *store, struct keyfs_family *family,
 	       const struct keyfs_iter_options *options,
@@ -339,6 +347,14 @@ keyfs_iter_prev(struct keyfs_iter *iter); /* Requires: valid */
  * error (-EAGAIN under KEYFS_NOWAIT: seek again without it). */
 KEYFS_PUBLIC bool keyfs_iter_valid(const struct keyfs_iter *iter);
 KEYFS_PUBLIC int keyfs_iter_status(const struct keyfs_iter *iter);
+
+/* Why a move ended with -EUCLEAN: a key that may be lost lies between *first and
+ * *last, both inclusive; a seek to what follows *last, or seek_prev to what comes
+ * before *first, goes on behind.  The bytes are valid until the iterator moves.
+ * -ENOENT: it did not end so, or the place is not known. */
+KEYFS_PUBLIC int
+keyfs_iter_damage(const struct keyfs_iter *iter, struct keyfs_slice *first,
+		  struct keyfs_slice *last);
 
 /* The key, value and sequence number where it stands; valid until it moves.
  * Requires: valid. */
@@ -374,10 +390,33 @@ typedef int (*keyfs_damage_fn)(void *arg, const char *file, uint64_t offset,
 			       const char *why);
 
 /* Reads every byte of every live table and checks it.  -EUCLEAN: damage was
- * found, and each was given to `damage` (may be NULL).  Other errors: the
+ * found, and each was given to `damage` (may be NULL), damage ranges too.  Other errors: the
  * search could not be finished. */
 KEYFS_PUBLIC int
 keyfs_verify(struct keyfs_store *store, keyfs_damage_fn damage, void *arg);
+
+/* A damage range: keys of which a compaction lost something, because a block of
+ * their table was bad.  Reading one of them gives -EUCLEAN, never an older value,
+ * unless it was written or deleted since.  The table is kept in `file`.
+ *
+ * Lost are at most versions with sequence numbers from min_seq to max_seq of the
+ * keys behind `first` up to `last`, and of `first` those below first_seq (0:
+ * none). */
+struct keyfs_damage_range {
+	size_t size;
+	const char *file;
+	uint64_t offset, bytes; /* in that file */
+	struct keyfs_slice first, last;
+	uint64_t first_seq, min_seq, max_seq;
+};
+
+/* Called for each; another value than 0 ends the listing with it. */
+typedef int (*keyfs_damage_range_fn)(void *arg,
+				     const struct keyfs_damage_range *range);
+
+/* Lists the damage ranges by their first keys. */
+KEYFS_PUBLIC int
+keyfs_damages(struct keyfs_store *store, keyfs_damage_range_fn each, void *arg);
 
 /* ---- Looking inside ---- */
 
@@ -419,6 +458,10 @@ struct keyfs_stats {
 	uint64_t delays, delay_ns, stops, stop_ns; /* back-pressure */
 	uint64_t snapshots, iterators;             /* out now */
 	uint64_t recovered_records, dropped_tail_bytes;
+
+	/* Damage ranges (keyfs_damages()): how many, the bytes of the blocks lost,
+	 * and how many files are kept for them. */
+	uint64_t damage_ranges, damage_bytes, damage_files;
 };
 
 /* Fills min(out->size) bytes of *out.  Requires: out->size is set. */
@@ -432,6 +475,9 @@ keyfs_stats_get(struct keyfs_store *store, struct keyfs_stats *out);
  *	"tables"   a line per table
  *	"memory"   each share of the budget
  *	"options"  the options in force
+ *	"damage"   a line per damage range: file, offset, bytes, sequence
+ *	           numbers, and the keys between which something is unknown,
+ *	           printable bytes as they are, others as \xNN
  * -ENOENT: no such property. */
 KEYFS_PUBLIC int
 keyfs_property(struct keyfs_store *store, const char *name, char **out);

@@ -37,7 +37,7 @@ set_add_gone(struct table_set *set, struct table_meta *meta)
 }
 
 uint64_t
-table_set_take_gone(struct table_set *set)
+table_set_take_gone(struct table_set *set, bool *out_aside)
 {
 	/* Acquire: pairs with the release that added it. */
 	struct table_meta *head =
@@ -53,6 +53,8 @@ table_set_take_gone(struct table_set *set)
 							memory_order_acquire,
 							memory_order_acquire));
 	number = head->number;
+	*out_aside =
+		atomic_load_explicit(&head->set_aside, memory_order_relaxed);
 	free(head);
 	return number;
 }
@@ -126,17 +128,25 @@ table_meta_retire(struct table_meta *meta)
 }
 
 void
+table_meta_set_aside(struct table_meta *meta)
+{
+	/* Relaxed: as above. */
+	atomic_store_explicit(&meta->set_aside, true, memory_order_relaxed);
+	table_meta_retire(meta);
+}
+
+void
 table_meta_blame(struct table_meta *meta, int error)
 {
 	if (error == -ENOMEM || error == -EAGAIN)
 		return;
-	/* Relaxed: it guards nothing.  Reported once. */
+	/* Relaxed: it guards nothing. */
 	if (atomic_exchange_explicit(&meta->unreadable, true,
 				     memory_order_relaxed))
 		return;
 	report(meta->set->reporter, KEYFS_LOG_ERROR,
 	       "table %06" PRIu64 " cannot be read (%s): it is left out of "
-	       "compactions until the store is opened again",
+	       "compactions for a time",
 	       meta->number, strerror(-error));
 }
 
@@ -173,4 +183,11 @@ void
 table_file_name(uint64_t number, char *out)
 {
 	(void)snprintf(out, ENV_NAME_MAX + 1, "%06" PRIu64 ".sst", number);
+}
+
+void
+table_damaged_name(uint64_t number, char *out)
+{
+	(void)snprintf(out, ENV_NAME_MAX + 1, "%06" PRIu64 ".sst.damaged",
+		       number);
 }

@@ -42,14 +42,16 @@ struct table_meta {
 	uint64_t min_seq, max_seq;
 	struct keyfs_slice smallest, largest; /* user keys, owned: behind it */
 
-	/* Guarded by the store's lock: a picked compaction reads it. */
+	/* Guarded by the store's lock: a picked compaction reads it; when the
+	 * disk could not read it, and for how long it is left alone then. */
 	bool being_compacted;
+	uint64_t retry_ns, retry_wait_ns;
 
 	/* Atomic. */
 	_Atomic uint32_t refs;
-	_Atomic bool retired;
-	/* A merge could not read it; it is picked no more until the store is
-	 * opened again: no endless retry, and the rest goes on. */
+	_Atomic bool retired, set_aside;
+	/* The disk could not read it for a merge; it is picked no more until
+	 * retry_ns: no endless retry, and the rest goes on. */
 	_Atomic bool unreadable;
 	_Atomic(struct table *) table; /* one reference; NULL: not open yet */
 	struct table_meta *next_gone;  /* the list's, after the last unref */
@@ -59,9 +61,9 @@ void table_set_init(struct table_set *set, struct env_dir *dir,
 		    struct cache *cache, const struct reporter *reporter);
 
 /* Takes one table off the list of files to delete: its number, or 0 if there is
- * none.  One caller at a time; the caller unlinks the file and calls
- * cache_drop_file(). */
-uint64_t table_set_take_gone(struct table_set *set);
+ * none.  One caller at a time; the caller unlinks the file, or renames it if it
+ * is *out_aside, and calls cache_drop_file(). */
+uint64_t table_set_take_gone(struct table_set *set, bool *out_aside);
 /* Whether the list holds any: time to wake a worker. */
 bool table_set_has_gone(struct table_set *set);
 
@@ -74,8 +76,10 @@ void table_meta_unref(struct table_meta *meta); /* NULL is allowed */
 /* An installed, durable edit no longer holds the table: delete its file when
  * nobody reads it.  Not called for a table that has only changed its level. */
 void table_meta_retire(struct table_meta *meta);
+/* The same, but its file is kept under another name (R12). */
+void table_meta_set_aside(struct table_meta *meta);
 
-/* A merge met `error` reading it. */
+/* A merge met `error` reading it, which is no damage. */
 void table_meta_blame(struct table_meta *meta, int error);
 
 /* The open table, borrowed from `meta`.  -EAGAIN: `nowait`, and it is not open.
@@ -83,7 +87,8 @@ void table_meta_blame(struct table_meta *meta, int error);
 int table_meta_open(struct table_meta *meta, bool nowait, struct table **out);
 
 /* Writes the file name of table `number`, at most ENV_NAME_MAX bytes and a
- * zero. */
+ * zero; that of a damaged one that is kept aside. */
 void table_file_name(uint64_t number, char *out);
+void table_damaged_name(uint64_t number, char *out);
 
 #endif

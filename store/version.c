@@ -46,6 +46,7 @@ version_unref(struct version *version)
 			table_meta_unref(version->levels[level].tables[i]);
 		free(version->levels[level].tables);
 	}
+	damage_list_fini(&version->damages);
 	free(version->logs);
 	free(version);
 }

@@ -21,6 +21,7 @@
 #ifndef STORE_VERSION_H
 #define STORE_VERSION_H
 
+#include "store/damage.h"
 #include "store/table_meta.h"
 
 struct version_level {
@@ -45,7 +46,8 @@ struct version {
 	/* How many tables of level 0 lie above each other at most: what a
 	 * lookup there may cost. */
 	size_t level0_depth;
-	struct version_log *logs; /* owned, by number; all >= log_floor */
+	struct damage_list damages; /* what was lost; sorted */
+	struct version_log *logs;   /* owned, by number; all >= log_floor */
 	size_t log_count;
 	uint64_t log_floor;   /* oldest log that is needed */
 	uint64_t next_number; /* above every file number in use */
@@ -66,7 +68,8 @@ struct version_result {
 	uint32_t read;        /* tables that were searched */
 };
 
-/* Finds the newest version of `key` not above `seq`; it may be a tombstone.
+/* Finds the newest version of `key` not above `seq` in the tables; it may be a
+ * tombstone.  Whether something newer was lost is for damage_list_find() to say.
  * `hash` is bloom_hash(key).  -ENOENT: none, with both counts set.  -EAGAIN:
  * `nowait`, and something is not in memory.  A table that cannot be read ends
  * the search with its error: an older version is never the answer instead. */
@@ -87,6 +90,8 @@ int version_iters(struct version *version, struct keyfs_slice lower,
 
 /* An iterator over `count` sorted, disjoint tables, each opened when it is
  * reached.  `tables` and its references are borrowed until it is freed. */
+int version_level_salvage(struct table_meta *const *tables, size_t count,
+			  struct damage_list *lost, struct iter **out);
 int version_level_iter(struct table_meta *const *tables, size_t count,
 		       unsigned flags, struct iter **out);
 

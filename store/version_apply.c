@@ -145,6 +145,44 @@ apply_logs(struct apply *apply)
 	return r;
 }
 
+/* ---- Damage ---- */
+
+static int
+check_damage(struct apply *apply, const struct damage *damage)
+{
+	const struct version *v = apply->version;
+
+	if (!damage->number || damage->number >= v->next_number)
+		return misfit(apply, "a damage range's file is out of range");
+	if (!damage->bytes || key_compare(damage->first, damage->last) > 0)
+		return misfit(apply, "a damage range's keys are the wrong way "
+				     "round");
+	if (!damage->min_seq || damage->min_seq > damage->max_seq ||
+	    damage->max_seq > v->last_seq || damage->first_seq > SEQ_MAX)
+		return misfit(apply, "a damage range's sequence numbers are "
+				     "out of range");
+	return 0;
+}
+
+static int
+apply_damages(struct apply *apply)
+{
+	const struct damage_list *base = &apply->base->damages;
+	const struct damage_list *more = &apply->edit->damages;
+	struct damage_list *to = &apply->version->damages;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < base->count && !r; i++)
+		r = damage_list_add(to, base->at[i]);
+	for (i = 0; i < more->count && !r; i++) {
+		r = check_damage(apply, more->at[i]);
+		if (!r)
+			r = damage_list_add(to, more->at[i]);
+	}
+	return r ? r : damage_list_sort(to);
+}
+
 /* ---- Tables ---- */
 
 static int
@@ -333,6 +371,8 @@ apply_all(struct apply *apply)
 	r = apply_numbers(apply);
 	if (!r)
 		r = apply_logs(apply);
+	if (!r)
+		r = apply_damages(apply);
 	if (!r)
 		r = sort_edit(apply);
 	for (level = 0; level < KEYFS_LEVELS && !r; level++)

@@ -21,6 +21,7 @@ enum edit_tag {
 	TAG_LOG_ENDED = 5,
 	TAG_TABLE_DELETED = 6,
 	TAG_TABLE_ADDED = 7,
+	TAG_DAMAGE = 8,
 };
 
 /* The only family there is. */
@@ -41,6 +42,7 @@ version_edit_fini(struct version_edit *edit)
 		table_meta_unref(edit->added[i].meta);
 	free(edit->added);
 	free(edit->deleted);
+	damage_list_fini(&edit->damages);
 	free(edit->logs);
 }
 
@@ -101,6 +103,13 @@ version_edit_delete_table(struct version_edit *edit, unsigned level,
 	};
 }
 
+void
+version_edit_add_damage(struct version_edit *edit, struct damage *damage)
+{
+	if (!edit->error)
+		edit->error = damage_list_add(&edit->damages, damage);
+}
+
 static void
 add_log_item(struct version_edit *edit, struct version_log log)
 {
@@ -144,6 +153,8 @@ version_edit_snapshot(struct version_edit *edit, const struct version *version)
 		if (log->ended)
 			version_edit_end_log(edit, log->number, log->end);
 	}
+	for (i = 0; i < version->damages.count; i++)
+		version_edit_add_damage(edit, version->damages.at[i]);
 	for (level = 0; level < KEYFS_LEVELS; level++)
 		for (i = 0; i < version->levels[level].count; i++)
 			version_edit_add_table(
@@ -199,6 +210,20 @@ put_table(struct buf *buf, const struct version_edit_table *table)
 	buf_append_slice(buf, meta->largest);
 }
 
+static void
+put_damage(struct buf *buf, const struct damage *damage)
+{
+	buf_append_varint(buf, TAG_DAMAGE);
+	buf_append_varint(buf, damage->number);
+	buf_append_varint(buf, damage->offset);
+	buf_append_varint(buf, damage->bytes);
+	buf_append_varint(buf, damage->min_seq);
+	buf_append_varint(buf, damage->max_seq);
+	buf_append_varint(buf, damage->first_seq);
+	buf_append_slice(buf, damage->first);
+	buf_append_slice(buf, damage->last);
+}
+
 int
 version_edit_encode(const struct version_edit *edit, uint8_t **out,
 		    size_t *out_len)
@@ -218,6 +243,8 @@ version_edit_encode(const struct version_edit *edit, uint8_t **out,
 		put_table_place(&buf, TAG_TABLE_DELETED, &edit->deleted[i]);
 	for (i = 0; i < edit->added_count; i++)
 		put_table(&buf, &edit->added[i]);
+	for (i = 0; i < edit->damages.count; i++)
+		put_damage(&buf, edit->damages.at[i]);
 	if (buf.error) {
 		buf_fini(&buf);
 		return -ENOMEM;
@@ -311,6 +338,30 @@ take_added(struct cursor *cursor, struct table_set *set,
 }
 
 static const char *
+take_damage(struct cursor *cursor, struct version_edit *edit)
+{
+	struct damage like = { .number = take_number(cursor) };
+	struct damage *damage;
+
+	like.offset = take_number(cursor);
+	like.bytes = take_number(cursor);
+	like.min_seq = take_number(cursor);
+	like.max_seq = take_number(cursor);
+	like.first_seq = take_number(cursor);
+	like.first = take_key(cursor);
+	like.last = take_key(cursor);
+	if (!cursor->at)
+		return "a damage range is cut off";
+	if (damage_new(&like, &damage)) {
+		edit->error = -ENOMEM;
+		return NULL;
+	}
+	version_edit_add_damage(edit, damage);
+	damage_unref(damage);
+	return NULL;
+}
+
+static const char *
 take_deleted(struct cursor *cursor, struct version_edit *edit)
 {
 	struct version_edit_table place;
@@ -365,6 +416,8 @@ take_item(struct cursor *cursor, struct table_set *set,
 		return take_deleted(cursor, edit);
 	case TAG_TABLE_ADDED:
 		return take_added(cursor, set, edit);
+	case TAG_DAMAGE:
+		return take_damage(cursor, edit);
 	default:
 		return "an unknown tag";
 	}

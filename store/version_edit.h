@@ -14,13 +14,21 @@
  *	                           tombstones, raw bytes, min seq, max seq,
  *	                           key length, smallest key,
  *	                           key length, largest key
+ *	      | 8 damage range     file number, offset, bytes, min seq, max seq,
+ *	                           first seq, key length, first key,
+ *	                           key length, last key
  *
  * Every tag and number is a varint of coding.h; the family is 0, the default
  * one.  Unknown tags are refused: whoever adds one raises the manifest's format
- * or sets a feature bit there.  For example, table 5 of 300 bytes with "a".."c"
+ * or sets a feature bit there, as tag 8 does (manifest.h).  For example, table 5 of 300 bytes with "a".."c"
  * in level 0, made from log 3, which is no longer needed:
  *
  *	01 04   02 06   03 09   07 00 00 05 ac 02 09 00 1b 01 09 01 'a' 01 'c'
+ *
+ * and 130 bytes lost at offset 40 of file 5, with numbers from 2 to 8, of the
+ * keys behind "a" up to "b":
+ *
+ *	08 05 28 82 01 02 08 00 01 'a' 01 'b'
  *
  * A table that moves is deleted from one level and added to another in one
  * edit.
@@ -45,6 +53,8 @@ struct version_edit {
 	size_t added_count, added_capacity;
 	size_t deleted_count, deleted_capacity;
 
+	struct damage_list damages; /* added */
+
 	/* `ended`: the log ends there; else it begins. */
 	struct version_log *logs; /* owned */
 	size_t log_count, log_capacity;
@@ -63,6 +73,7 @@ void version_edit_add_table(struct version_edit *edit, unsigned level,
 			    struct table_meta *meta);
 void version_edit_delete_table(struct version_edit *edit, unsigned level,
 			       uint64_t number);
+void version_edit_add_damage(struct version_edit *edit, struct damage *damage);
 void version_edit_add_log(struct version_edit *edit, uint64_t number);
 void
 version_edit_end_log(struct version_edit *edit, uint64_t number, uint64_t end);
@@ -90,6 +101,8 @@ int version_edit_decode(struct keyfs_slice bytes, struct table_set *set,
  *	round;
  *	a file number is not below next_number, a sequence number of a table
  *	is above last_seq; one of these or log_floor goes back;
+ *	a damage range is empty, or its keys or numbers are the wrong way
+ *	round or out of range;
  *	a log is added twice, or ended twice or unknown. */
 int version_apply(struct version *base, const struct version_edit *edit,
 		  const char **out_why, struct version **out);

@@ -309,13 +309,13 @@ START_TEST(what_cannot_be_read_is_left_out)
 	table_meta_blame(version->levels[6].tables[2], -EAGAIN); /* 3 */
 	table_meta_blame(version->levels[6].tables[2], -ENOMEM);
 	ck_assert(!version->levels[6].tables[2]->unreadable);
-	table_meta_blame(version->levels[6].tables[2], -EUCLEAN);
+	table_meta_blame(version->levels[6].tables[2], -EIO);
 	ck_assert_int_eq(choose(), 0);
 	ck_assert_str_eq(inputs(), "5| 1 2");
 	compact_pick_fini(&pick);
 	ck_assert_int_eq(compact_pick_range(version, &options, 5,
 					    keyfs_str("f"), none, &pick),
-			 -EUCLEAN);
+			 -EIO);
 }
 END_TEST
 
@@ -346,7 +346,7 @@ START_TEST(a_table_that_overlaps_nothing_moves)
 	ck_assert_str_eq(inputs(), "8");
 	ck_assert(pick.trivial_move);
 	compact_edit(&pick, NULL, &edit);
-	compact_retire_inputs(&pick);
+	compact_retire_inputs(&pick, NULL);
 	version = tables_apply(version, &edit);
 	compact_pick_fini(&pick);
 	ck_assert_uint_eq(version->levels[6].tables[4]->number, 8);

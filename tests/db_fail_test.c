@@ -216,30 +216,6 @@ START_TEST(a_compaction_that_cannot_write_blames_no_table)
 }
 END_TEST
 
-START_TEST(a_range_with_a_damaged_table_is_not_waited_for)
-{
-	char name[ENV_NAME_MAX + 1];
-	struct view *view;
-	uint64_t seq;
-
-	ck_assert_int_eq(put_some(0, 10), 0);
-	ck_assert_int_eq(keyfs_flush(store), 0);
-	view = db_view_pin(store, &seq);
-	ck_assert_uint_ge(view->version->levels[0].count, 1);
-	table_file_name(view->version->levels[0].tables[0]->number, name);
-	view_unref(view);
-	ck_assert_int_eq(fault_env_flip(disk, name, 100 * 8), 0);
-	/* A second one that overlaps it, so that there is something to merge. */
-	ck_assert_int_eq(put_some(0, 10), 0);
-	ck_assert_int_eq(keyfs_compact_range(store, NULL, no_bound, no_bound),
-			 -EUCLEAN);
-	ck_assert_int_eq(keyfs_compact_range(store, NULL, no_bound, no_bound),
-			 -EUCLEAN);
-	ck_assert_int_eq(state(), KEYFS_STATE_OK);
-	ck_assert_int_eq(keyfs_wait_idle(store), 0);
-}
-END_TEST
-
 /* ---- Full disks ---- */
 
 /* Fills the disk to the last byte and leaves nothing of the reserve. */
@@ -517,7 +493,6 @@ db_fail_suite(void)
 		what_a_failed_sync_dropped_is_durable_after_the_next_opening);
 	tcase_add_test(tcase, a_failed_sync_of_the_directory_is_final);
 	tcase_add_test(tcase, a_compaction_that_cannot_write_blames_no_table);
-	tcase_add_test(tcase, a_range_with_a_damaged_table_is_not_waited_for);
 	tcase_add_test(tcase, the_interval_still_syncs_while_the_disk_is_full);
 	tcase_add_test(tcase, a_store_on_a_full_disk_opens_and_takes_deletes);
 	tcase_add_test(tcase, openings_that_find_no_room_leave_nothing_behind);

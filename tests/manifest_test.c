@@ -409,7 +409,7 @@ START_TEST(a_newer_format_is_refused_by_name)
 	uint8_t header[64];
 	static const struct {
 		unsigned at, value;
-	} newer[] = { { 8, 2 }, { 12, 1 }, { 24, 9 }, { 31, 1 }, { 39, 1 } };
+	} newer[] = { { 8, 2 }, { 12, 2 }, { 24, 9 }, { 31, 1 }, { 39, 1 } };
 
 	make_states();
 	plant_history();
@@ -421,6 +421,47 @@ START_TEST(a_newer_format_is_refused_by_name)
 			 0);
 	ck_assert_int_eq(load(), -EPROTONOSUPPORT);
 	ck_assert_uint_eq(lines, 1);
+	free_states();
+}
+END_TEST
+
+/* A store that lost nothing is read by older programs; else the bit tells them. */
+START_TEST(damage_needs_a_file_that_says_so)
+{
+	struct damage *damage, like = { .number = 5,
+					.bytes = 1,
+					.min_seq = 1,
+					.max_seq = 2,
+					.first = keyfs_str("a"),
+					.last = keyfs_str("b") };
+	struct version_edit edit;
+	struct version *version;
+	struct manifest *m;
+	uint8_t bits;
+
+	make_states();
+	version_edit_init(&edit);
+	ck_assert_int_eq(damage_new(&like, &damage), 0);
+	version_edit_add_damage(&edit, damage);
+	edit.next_number = 6;
+	edit.last_seq = 2;
+	damage_unref(damage);
+	ck_assert_int_eq(manifest_create(dir, &reporter, 1, states[0], &m), 0);
+	ck_assert(!manifest_takes(m, &edit));
+	ck_assert_int_eq(fault_env_peek(disk, "MANIFEST-000001", 12, &bits, 1),
+			 0);
+	ck_assert_uint_eq(bits, 0);
+	version = tables_apply(version_ref(states[0]), &edit);
+	ck_assert_int_eq(manifest_renew(m, 2, version), 0);
+	ck_assert(manifest_takes(m, &edit));
+	ck_assert_int_eq(fault_env_peek(disk, "MANIFEST-000002", 12, &bits, 1),
+			 0);
+	ck_assert_uint_eq(bits, 1);
+	version_unref(states[EDITS]);
+	states[EDITS] = version;
+	ck_assert_int_eq(load(), EDITS);
+	manifest_close(m);
+	version_edit_fini(&edit);
 	free_states();
 }
 END_TEST
@@ -442,6 +483,7 @@ main(void)
 	tcase_add_test(tcase, a_cut_last_record_is_dropped_with_one_line);
 	tcase_add_test(tcase, a_missing_manifest_is_damage);
 	tcase_add_loop_test(tcase, a_newer_format_is_refused_by_name, 0, 5);
+	tcase_add_test(tcase, damage_needs_a_file_that_says_so);
 	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 	return suite_main(suite);

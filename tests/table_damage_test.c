@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "store/checksum.h"
+#include "store/damage.h"
 #include "store/table_format.h"
 #include "tests/must.h"
 #include "tests/suite.h"
@@ -401,6 +402,108 @@ START_TEST(a_newer_version_is_refused_by_name)
 }
 END_TEST
 
+/* ---- Salvage ---- */
+
+enum { LOSSES_MAX = 64 };
+
+struct losses {
+	struct damage *at[LOSSES_MAX];
+	unsigned count;
+};
+
+static int
+loss_note(void *arg, const struct table_loss *loss)
+{
+	static uint8_t least[1], most[KEYFS_KEY_MAX];
+	struct losses *losses = arg;
+	struct damage like = {
+		.number = TABLE_FIXTURE_NUMBER,
+		.offset = loss->offset,
+		.bytes = loss->bytes,
+		.max_seq = loss->max_seq,
+		.first_seq = loss->first.data ? loss->first_seq : SEQ_MAX,
+		.first = loss->first.data ? loss->first : keyfs_bytes(least, 1),
+		.last = loss->last.data ? loss->last
+					: keyfs_bytes(most, sizeof(most)),
+	};
+
+	memset(most, 255, sizeof(most));
+	ck_assert_uint_lt(losses->count, LOSSES_MAX);
+	ck_assert_int_eq(damage_new(&like, &losses->at[losses->count++]), 0);
+	return 0;
+}
+
+/* A lost entry lies in a loss, and no loss is newer than all that it took. */
+static void
+check_told(const struct losses *losses, const struct entry *e, bool *newest)
+{
+	unsigned i;
+
+	for (i = 0; i < losses->count; i++) {
+		if (damage_bound(losses->at[i], e->key) < e->seq)
+			continue;
+		newest[i] |= losses->at[i]->max_seq == e->seq;
+		return;
+	}
+	ck_abort_msg("a lost entry is in no range");
+}
+
+static void
+check_salvage(struct table_fixture *f)
+{
+	struct losses losses = { .count = 0 };
+	bool newest[LOSSES_MAX] = { false };
+	struct iter *it;
+	size_t i = 0;
+	unsigned n;
+
+	ck_assert_int_eq(table_iter_salvage(f->table, loss_note, &losses, &it),
+			 0);
+	for (iter_first(it); i < f->entries.count; i++) {
+		const struct entry *e = &f->entries.at[i];
+
+		if (it->valid && entry_equal(&it->entry, e))
+			iter_next(it);
+		else
+			check_told(&losses, e, newest);
+	}
+	ck_assert(!it->valid);
+	ck_assert_int_eq(it->status, 0);
+	iter_free(it);
+	ck_assert_uint_ge(losses.count, 1);
+	for (n = 0; n < losses.count; n++) {
+		ck_assert(newest[n]);
+		damage_unref(losses.at[n]);
+	}
+}
+
+/* Some blocks of a table with several versions of many keys, _i of them. */
+START_TEST(salvage_tells_of_all_that_it_passes_over)
+{
+	uint64_t state = suite_seed(), offset;
+	struct table_options options = { 128, 10, false };
+	struct table_fixture f;
+	size_t round, n, i;
+
+	for (round = 0; round < 40; round++) {
+		table_fixture_init(&f, entries_random(&state, 200, 30), 1 << 20,
+				   &options);
+		for (n = 0; n < (size_t)_i; n++) {
+			i = suite_random(&state) % f.entries.count;
+			ck_assert_int_eq(table_offset_of(f.table,
+							 f.entries.at[i].key,
+							 &offset),
+					 0);
+			flip_byte(&f, offset + suite_random(&state) % 8);
+		}
+		cache_drop_file(f.cache, TABLE_FIXTURE_NUMBER);
+		if (table_verify(f.table, NULL, NULL) < 0)
+			check_salvage(&f);
+		table_fixture_fini(&f);
+	}
+}
+END_TEST
+
 START_TEST(a_failing_disk_is_an_error_and_no_damage)
 {
 	struct fault_rule rule = { .calls = FAULT_ON(FAULT_READ),
@@ -442,6 +545,8 @@ main(void)
 	tcase_add_loop_test(tcase, a_newer_version_is_refused_by_name, 0, 3);
 	tcase_add_loop_test(tcase, verify_knows_what_good_checksums_hide, 0, 4);
 	tcase_add_test(tcase, verify_notices_entries_out_of_order);
+	tcase_add_loop_test(tcase, salvage_tells_of_all_that_it_passes_over, 1,
+			    6);
 	tcase_add_test(tcase, a_failing_disk_is_an_error_and_no_damage);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);

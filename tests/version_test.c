@@ -115,8 +115,9 @@ remove_gone(void)
 	char name[ENV_NAME_MAX + 1];
 	uint64_t number;
 	size_t count = 0;
+	bool aside;
 
-	while ((number = table_set_take_gone(&set))) {
+	while ((number = table_set_take_gone(&set, &aside))) {
 		table_file_name(number, name);
 		if (env_unlink(dir, name))
 			atomic_store(&wrong, true);
