@@ -10,6 +10,7 @@
 
 #include "tests/kv_mem.h"
 #include "tests/suite.h"
+#include "tests/tree_dump.h"
 #include "tests/tree_kit.h"
 #include "tests/tree_model.h"
 

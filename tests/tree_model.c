@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "tests/suite.h"
+#include "tests/tree_dump.h"
 #include "tests/tree_kit.h"
 
 #define NAMES 6u
@@ -32,17 +32,19 @@ struct node {
 	unsigned nlink;
 	struct bytes now, old; /* `old`: what is logged, if held */
 	bool held;
+	uint64_t held_since;         /* in model->holds */
 	struct node *parent;         /* of a directory */
 	struct node *entries[NAMES]; /* of a directory, by name */
 	char target[16];
 };
 
 struct tree_model {
-	uint64_t seed;
+	uint64_t seed, holds;
 	struct node nodes[NODES]; /* the first is the root */
 };
 
-static const char *const names[NAMES] = { "a", "b", "c", "d", "e", "f" };
+/* In the order of a listing. */
+static const char *const names[NAMES] = { "A", "B", "bar", "e", "f", "foo" };
 
 static uint64_t
 below(struct tree_model *m, uint64_t limit)
@@ -165,120 +167,95 @@ tree_model_free(struct tree_model *m)
 
 /* ---- Operations ---- */
 
-static void
-step_make(struct tree_model *m, struct tree *tree)
+struct model_place
+tree_model_place(struct tree_model *m, const char *path)
 {
-	struct node *dir = pick(m, true), *node;
-	size_t n = below(m, NAMES);
-	uint32_t type = below(m, 3) ? S_IFREG : S_IFDIR;
-	uint32_t mode = type | (uint32_t)below(m, 01000);
-	struct tree_attr attr;
-	int rc;
+	struct model_place at = { &m->nodes[0], 0 };
+	const char *name = strchr(path, '/');
+	size_t len = name ? (size_t)(name - path) : strlen(path);
 
-	node = dir->entries[n] ? NULL : node_new(m, mode);
-	if (!node && !dir->entries[n])
-		return; /* the model is full */
-	if (type == S_IFDIR)
-		rc = tree_mkdir(tree, &kit_user, dir->ino, keyfs_str(names[n]),
-				mode, &attr);
-	else
-		rc = tree_mknod(tree, &kit_user, dir->ino, keyfs_str(names[n]),
-				mode, 0, &attr);
-	ck_assert_int_eq(rc, node ? 0 : -EEXIST);
+	for (; at.name < NAMES; at.name++)
+		if (strlen(names[at.name]) == len &&
+		    !memcmp(names[at.name], path, len))
+			break;
+	if (!name)
+		return at;
+	at.dir = at.dir->entries[at.name];
+	for (at.name = 0; at.name < NAMES; at.name++)
+		if (!strcmp(names[at.name], name + 1))
+			break;
+	return at;
+}
+
+static struct node **
+entry_at(struct model_place at)
+{
+	return &at.dir->entries[at.name];
+}
+
+int
+tree_model_make(struct tree_model *m, struct model_place at, uint32_t mode,
+		const char *target)
+{
+	struct node *node;
+
+	if (*entry_at(at))
+		return -EEXIST;
+	node = node_new(m, mode);
 	if (!node)
-		return;
-	node->ino = attr.ino;
-	dir->entries[n] = node;
-	if (type == S_IFDIR) {
-		node->mode |= dir->mode & S_ISGID;
-		node->parent = dir;
-		dir->nlink++;
+		return -ENFILE;
+	*entry_at(at) = node;
+	if (target)
+		snprintf(node->target, sizeof(node->target), "%s", target);
+	if (is_dir(node)) {
+		node->mode |= at.dir->mode & S_ISGID;
+		node->parent = at.dir;
+		at.dir->nlink++;
 	}
-}
-
-static void
-step_symlink(struct tree_model *m, struct tree *tree)
-{
-	struct node *dir = pick(m, true), *node;
-	size_t n = below(m, NAMES);
-	struct tree_attr attr;
-
-	node = dir->entries[n] ? NULL : node_new(m, S_IFLNK | 0777);
-	if (!node)
-		return;
-	snprintf(node->target, sizeof(node->target), "to-%u",
-		 (unsigned)below(m, 1000));
-	ck_assert_int_eq(tree_symlink(tree, &kit_user, dir->ino,
-				      keyfs_str(names[n]),
-				      keyfs_str(node->target), &attr),
-			 0);
-	node->ino = attr.ino;
-	dir->entries[n] = node;
-}
-
-static void
-step_link(struct tree_model *m, struct tree *tree)
-{
-	struct node *dir = pick(m, true), *node = pick(m, below(m, 20) == 0);
-	size_t n = below(m, NAMES);
-	struct tree_attr attr;
-	int rc, want = 0;
-
-	if (!node)
-		return;
-	if (is_dir(node))
-		want = -EPERM;
-	else if (dir->entries[n])
-		want = -EEXIST;
-	rc = tree_link(tree, &kit_user, node->ino, dir->ino,
-		       keyfs_str(names[n]), &attr);
-	ck_assert_int_eq(rc, want);
-	if (want)
-		return;
-	node_logged(node);
-	node->nlink++;
-	dir->entries[n] = node;
+	return 0;
 }
 
 static int
-removal_wants(const struct node *node, bool dir)
+node_link(struct node *node, struct model_place at)
 {
+	if (is_dir(node))
+		return -EPERM;
+	if (*entry_at(at))
+		return -EEXIST;
+	node_logged(node);
+	node->nlink++;
+	*entry_at(at) = node;
+	return 0;
+}
+
+int
+tree_model_link(struct model_place from, struct model_place to)
+{
+	return *entry_at(from) ? node_link(*entry_at(from), to) : -ENOENT;
+}
+
+int
+tree_model_remove(struct model_place at, bool dir)
+{
+	struct node *node = *entry_at(at);
+
 	if (!node)
 		return -ENOENT;
 	if (dir != is_dir(node))
 		return dir ? -ENOTDIR : -EISDIR;
-	return dir && !dir_empty(node) ? -ENOTEMPTY : 0;
-}
-
-static void
-step_remove(struct tree_model *m, struct tree *tree)
-{
-	struct node *dir = pick(m, true), *node;
-	size_t n = below(m, NAMES);
-	bool rmdir = below(m, 3) == 0, gone;
-	uint64_t ino;
-	int rc, want;
-
-	node = dir->entries[n];
-	want = removal_wants(node, rmdir);
-	rc = rmdir ? tree_rmdir(tree, &kit_user, dir->ino, keyfs_str(names[n]),
-				&ino, &gone)
-		   : tree_unlink(tree, &kit_user, dir->ino, keyfs_str(names[n]),
-				 &ino, &gone);
-	ck_assert_int_eq(rc, want);
-	if (want)
-		return;
-	ck_assert_uint_eq(ino, node->ino);
-	ck_assert_int_eq(gone, rmdir || node->nlink == 1);
-	dir->entries[n] = NULL;
-	dir->nlink -= rmdir;
+	if (dir && !dir_empty(node))
+		return -ENOTEMPTY;
+	*entry_at(at) = NULL;
+	at.dir->nlink -= dir;
 	node_drop(node);
+	return 0;
 }
 
 static int
-rename_wants(const struct node *from, const struct node *node,
-	     const struct node *to, const struct node *other, unsigned flags)
+rename_wants(struct model_place from, struct model_place to, unsigned flags)
 {
+	const struct node *node = *entry_at(from), *other = *entry_at(to);
+
 	if (!node)
 		return -ENOENT;
 	if (other && (flags & RENAME_NOREPLACE))
@@ -287,10 +264,10 @@ rename_wants(const struct node *from, const struct node *node,
 		return -ENOENT;
 	if (node == other)
 		return 0;
-	if (is_dir(node) && is_below(to, node))
+	if (is_dir(node) && is_below(to.dir, node))
 		return -EINVAL;
 	if (flags & RENAME_EXCHANGE)
-		return is_dir(other) && is_below(from, other) ? -EINVAL : 0;
+		return is_dir(other) && is_below(from.dir, other) ? -EINVAL : 0;
 	if (!other)
 		return 0;
 	if (is_dir(node) != is_dir(other))
@@ -299,32 +276,209 @@ rename_wants(const struct node *from, const struct node *node,
 }
 
 static void
-place(struct node *dir, size_t n, struct node *node)
+place(struct model_place at, struct node *node)
 {
-	dir->entries[n] = node;
+	*entry_at(at) = node;
 	if (!node)
 		return;
 	node_logged(node);
 	if (is_dir(node)) {
-		node->parent = dir;
-		dir->nlink++;
+		node->parent = at.dir;
+		at.dir->nlink++;
 	}
 }
 
-static void
-rename_apply(struct node *from, size_t a, struct node *to, size_t b,
-	     unsigned flags)
+int
+tree_model_rename(struct model_place from, struct model_place to,
+		  unsigned flags)
 {
-	struct node *node = from->entries[a], *other = to->entries[b];
+	struct node *node = *entry_at(from), *other = *entry_at(to);
+	int rc = rename_wants(from, to, flags);
 
-	if (node == other)
-		return;
-	from->nlink -= is_dir(node);
-	to->nlink -= other && is_dir(other);
-	place(from, a, flags & RENAME_EXCHANGE ? other : NULL);
-	place(to, b, node);
+	if (rc || node == other)
+		return rc;
+	from.dir->nlink -= is_dir(node);
+	to.dir->nlink -= other && is_dir(other);
+	place(from, flags & RENAME_EXCHANGE ? other : NULL);
+	place(to, node);
 	if (other && !(flags & RENAME_EXCHANGE))
 		node_drop(other);
+	return 0;
+}
+
+static void
+node_write(struct node *node, size_t offset, const void *data, size_t len)
+{
+	node_logged(node);
+	if (offset + len > node->now.size)
+		node_resize(node, offset + len);
+	memcpy(node->now.data + offset, data, len);
+}
+
+static void
+node_empty(struct tree_model *m, struct node *node)
+{
+	if (node->held || !node->now.size)
+		return;
+	node->old = node->now;
+	node->now = (struct bytes){ 0 };
+	node->held = true;
+	node->held_since = m->holds++;
+}
+
+static void
+node_chmod(struct node *node, uint32_t mode)
+{
+	node->mode = (node->mode & S_IFMT) | mode;
+	node_logged(node);
+}
+
+void
+tree_model_write(struct model_place at, size_t offset, const void *data,
+		 size_t len)
+{
+	node_write(*entry_at(at), offset, data, len);
+}
+
+void
+tree_model_truncate(struct model_place at, size_t size)
+{
+	node_logged(*entry_at(at));
+	node_resize(*entry_at(at), size);
+}
+
+void
+tree_model_empty(struct tree_model *m, struct model_place at)
+{
+	node_empty(m, *entry_at(at));
+}
+
+void
+tree_model_touch(struct model_place at)
+{
+	node_logged(*entry_at(at));
+}
+
+void
+tree_model_chmod(struct model_place at, uint32_t mode)
+{
+	node_chmod(*entry_at(at), mode);
+}
+
+size_t
+tree_model_size(struct model_place at)
+{
+	return (*entry_at(at))->now.size;
+}
+
+bool
+tree_model_log_oldest(struct tree_model *m)
+{
+	struct node *oldest = NULL;
+
+	for (size_t i = 0; i < NODES; i++) {
+		struct node *node = &m->nodes[i];
+
+		if (node->used && node->held &&
+		    (!oldest || node->held_since < oldest->held_since))
+			oldest = node;
+	}
+	if (oldest)
+		node_logged(oldest);
+	return oldest;
+}
+
+/* ---- Random ones ---- */
+
+static struct model_place
+pick_place(struct tree_model *m)
+{
+	struct model_place at = { .dir = pick(m, true) };
+
+	at.name = below(m, NAMES);
+	return at;
+}
+
+static struct keyfs_slice
+name_of(struct model_place at)
+{
+	return keyfs_str(names[at.name]);
+}
+
+static void
+step_make(struct tree_model *m, struct tree *tree)
+{
+	struct model_place at = pick_place(m);
+	uint32_t type = below(m, 3) ? S_IFREG : S_IFDIR;
+	uint32_t mode = type | (uint32_t)below(m, 01000);
+	struct tree_attr attr;
+	int rc, want = tree_model_make(m, at, mode, NULL);
+
+	if (want == -ENFILE)
+		return; /* the model is full */
+	if (type == S_IFDIR)
+		rc = tree_mkdir(tree, &kit_user, at.dir->ino, name_of(at), mode,
+				&attr);
+	else
+		rc = tree_mknod(tree, &kit_user, at.dir->ino, name_of(at), mode,
+				0, &attr);
+	ck_assert_int_eq(rc, want);
+	if (!want)
+		(*entry_at(at))->ino = attr.ino;
+}
+
+static void
+step_symlink(struct tree_model *m, struct tree *tree)
+{
+	struct model_place at = pick_place(m);
+	struct tree_attr attr;
+	char target[16];
+	int want;
+
+	snprintf(target, sizeof(target), "to-%u", (unsigned)below(m, 1000));
+	want = tree_model_make(m, at, S_IFLNK | 0777, target);
+	if (want == -ENFILE)
+		return;
+	ck_assert_int_eq(tree_symlink(tree, &kit_user, at.dir->ino, name_of(at),
+				      keyfs_str(target), &attr),
+			 want);
+	if (!want)
+		(*entry_at(at))->ino = attr.ino;
+}
+
+static void
+step_link(struct tree_model *m, struct tree *tree)
+{
+	struct model_place at = pick_place(m);
+	struct node *node = pick(m, below(m, 20) == 0);
+	struct tree_attr attr;
+
+	if (!node)
+		return;
+	ck_assert_int_eq(tree_link(tree, &kit_user, node->ino, at.dir->ino,
+				   name_of(at), &attr),
+			 node_link(node, at));
+}
+
+static void
+step_remove(struct tree_model *m, struct tree *tree)
+{
+	struct model_place at = pick_place(m);
+	const struct node *node = *entry_at(at);
+	bool rmdir = below(m, 3) == 0, gone;
+	bool last = node && (rmdir || node->nlink == 1);
+	int rc, want = tree_model_remove(at, rmdir);
+	uint64_t ino;
+
+	rc = rmdir ? tree_rmdir(tree, &kit_user, at.dir->ino, name_of(at), &ino,
+				&gone)
+		   : tree_unlink(tree, &kit_user, at.dir->ino, name_of(at),
+				 &ino, &gone);
+	ck_assert_int_eq(rc, want);
+	if (want)
+		return;
+	ck_assert_uint_eq(ino, node->ino);
+	ck_assert_int_eq(gone, last);
 }
 
 static void
@@ -332,19 +486,15 @@ step_rename(struct tree_model *m, struct tree *tree)
 {
 	static const unsigned flag_choice[] = { 0, 0, 0, RENAME_NOREPLACE,
 						RENAME_EXCHANGE };
-	struct node *from = pick(m, true), *to = pick(m, true);
-	size_t a = below(m, NAMES), b = below(m, NAMES);
+	struct model_place from = pick_place(m), to = pick_place(m);
 	unsigned flags = flag_choice[below(m, 5)];
 	uint64_t ino;
 	bool gone;
-	int want =
-		rename_wants(from, from->entries[a], to, to->entries[b], flags);
-	int rc = tree_rename(tree, &kit_user, from->ino, keyfs_str(names[a]),
-			     to->ino, keyfs_str(names[b]), flags, &ino, &gone);
 
-	ck_assert_int_eq(rc, want);
-	if (!want)
-		rename_apply(from, a, to, b, flags);
+	ck_assert_int_eq(tree_rename(tree, &kit_user, from.dir->ino,
+				     name_of(from), to.dir->ino, name_of(to),
+				     flags, &ino, &gone),
+			 tree_model_rename(from, to, flags));
 }
 
 static size_t
@@ -370,10 +520,7 @@ step_write(struct tree_model *m, struct tree *tree, bool big)
 	ck_assert_int_eq(tree_write(tree, &kit_user, node->ino, offset,
 				    keyfs_bytes(data, len)),
 			 0);
-	node_logged(node);
-	if (offset + len > node->now.size)
-		node_resize(node, offset + len);
-	memcpy(node->now.data + offset, data, len);
+	node_write(node, offset, data, len);
 }
 
 static void
@@ -404,11 +551,7 @@ step_empty(struct tree_model *m, struct tree *tree)
 	ck_assert_int_eq(tree_setattr(tree, &kit_user, node->ino, TREE_SET_SIZE,
 				      &attr, &attr),
 			 0);
-	if (node->held || !node->now.size)
-		return;
-	node->old = node->now;
-	node->now = (struct bytes){ 0 };
-	node->held = true;
+	node_empty(m, node);
 }
 
 static void
@@ -419,12 +562,11 @@ step_chmod(struct tree_model *m, struct tree *tree)
 
 	if (!node)
 		return;
-	node->mode = (node->mode & S_IFMT) | attr.mode;
+	node_chmod(node, attr.mode);
 	ck_assert_int_eq(tree_setattr(tree, &kit_user, node->ino, TREE_SET_MODE,
 				      &attr, &attr),
 			 0);
 	ck_assert_uint_eq(attr.mode, node->mode);
-	node_logged(node);
 }
 
 static void
@@ -482,14 +624,6 @@ tree_model_step(struct tree_model *m, struct tree *tree, bool big)
 /* ---- Dumps ---- */
 
 static void
-dump_line(FILE *to, const char *path, uint32_t mode, unsigned nlink,
-	  const void *data, size_t size)
-{
-	fprintf(to, "%s %o %u %zu %016" PRIx64 "\n", path, mode, nlink, size,
-		(uint64_t)XXH3_64bits(data ? data : "", size));
-}
-
-static void
 tree_model_dump_node(FILE *to, const struct node *node, const char *path,
 		     bool logged)
 {
@@ -520,79 +654,4 @@ tree_model_dump(struct tree_model *m, bool logged)
 	tree_model_dump_node(to, &m->nodes[0], "", logged);
 	fclose(to);
 	return out;
-}
-
-struct dump {
-	FILE *to;
-	struct tree *tree;
-	const char *path;
-};
-
-static void tree_dump_node(FILE *to, struct tree *tree, const char *path,
-			   const struct tree_attr *attr);
-
-static int
-dump_each(void *arg, struct keyfs_slice name, const struct tree_attr *attr)
-{
-	const struct dump *d = arg;
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/%.*s", d->path, (int)name.len,
-		 (const char *)name.data);
-	tree_dump_node(d->to, d->tree, path, attr);
-	return 0;
-}
-
-static void
-tree_dump_node(FILE *to, struct tree *tree, const char *path,
-	       const struct tree_attr *attr)
-{
-	struct dump d = { to, tree, path };
-	char *data = NULL;
-	size_t len = 0;
-
-	if (S_ISLNK(attr->mode)) {
-		ck_assert_int_eq(tree_readlink(tree, &kit_user, attr->ino,
-					       &data, &len),
-				 0);
-	} else if (S_ISREG(attr->mode)) {
-		data = malloc(attr->size + 1);
-		ck_assert_int_eq(tree_read(tree, &kit_user, attr->ino, 0,
-					   attr->size + 1, data, &len),
-				 0);
-	}
-	dump_line(to, path, attr->mode, attr->nlink, data, len);
-	free(data);
-	if (S_ISDIR(attr->mode))
-		ck_assert_int_eq(tree_readdir(tree, &kit_user, attr->ino,
-					      (struct keyfs_slice){ 0 }, true,
-					      dump_each, &d),
-				 0);
-}
-
-char *
-tree_dump(struct tree *tree)
-{
-	struct tree_attr root = kit_attr(tree, TREE_ROOT);
-	char *out;
-	size_t len;
-	FILE *to = open_memstream(&out, &len);
-
-	tree_dump_node(to, tree, "", &root);
-	fclose(to);
-	return out;
-}
-
-void
-dump_expect(const char *got, const char *want)
-{
-	size_t line = 0, at = 0;
-
-	for (; got[at] && got[at] == want[at]; at++)
-		if (got[at] == '\n')
-			line = at + 1;
-	if (got[at] != want[at])
-		ck_abort_msg("got \"%.*s\", want \"%.*s\"",
-			     (int)strcspn(got + line, "\n"), got + line,
-			     (int)strcspn(want + line, "\n"), want + line);
 }
