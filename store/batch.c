@@ -326,3 +326,18 @@ batch_reader_next(struct batch_reader *reader, struct entry *out)
 	*out = entry;
 	return 0;
 }
+
+bool
+batch_is_well_formed(struct keyfs_slice payload, uint32_t count, uint64_t seq)
+{
+	struct batch_reader reader;
+	struct entry entry;
+	int r;
+
+	batch_reader_init(&reader, payload, count);
+	do
+		r = batch_reader_next(&reader, &entry);
+	while (r == 0);
+	return r == -ENOENT && count > 0 && seq < SEQ_MAX &&
+	       seq + count - 1 < SEQ_MAX;
+}

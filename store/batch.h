@@ -87,4 +87,9 @@ void batch_reader_init(struct batch_reader *reader, struct keyfs_slice payload,
  * changes than `count`; the caller, who knows the file, reports it. */
 int batch_reader_next(struct batch_reader *reader, struct entry *out);
 
+/* Whether a payload is well formed and its changes, the first numbered `seq`, have
+ * sequence numbers that may be. */
+bool batch_is_well_formed(struct keyfs_slice payload, uint32_t count,
+			  uint64_t seq);
+
 #endif

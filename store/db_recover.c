@@ -118,22 +118,6 @@ insert(struct replay *replay, const struct wal_record *record,
 	return r == -ENOENT ? 0 : r;
 }
 
-/* Whether a payload is well formed: before any of it goes into a memtable. */
-static bool
-is_well_formed(const struct wal_record *record, struct keyfs_slice payload)
-{
-	struct batch_reader reader;
-	struct entry entry;
-	int r;
-
-	batch_reader_init(&reader, payload, record->count);
-	do
-		r = batch_reader_next(&reader, &entry);
-	while (r == 0);
-	return r == -ENOENT && record->count > 0 &&
-	       record->seq + record->count - 1 < SEQ_MAX;
-}
-
 /* Takes one good record.  A record that matches its checksum and makes no sense is
  * never a tear. */
 static int
@@ -149,7 +133,8 @@ replay_record(struct replay *replay, uint64_t number, uint64_t offset,
 	if (record->seq != replay->next_seq)
 		return bad_log(replay, number, offset,
 			       "sequence numbers do not continue");
-	if (!is_well_formed(record, payload))
+	/* Before any of it goes into a memtable. */
+	if (!batch_is_well_formed(payload, record->count, record->seq))
 		return bad_log(replay, number, offset, "malformed batch");
 	r = insert(replay, record, payload);
 	if (r < 0)

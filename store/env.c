@@ -90,6 +90,24 @@ env_dir_space(struct env_dir *dir, struct env_space *out)
 }
 
 int
+env_dir_exchange(struct env *env, const char *path, const char *other)
+{
+	return env->ops->dir_exchange(env, path, other);
+}
+
+int
+env_dir_rename(struct env *env, const char *from, const char *to)
+{
+	return env->ops->dir_rename(env, from, to);
+}
+
+int
+env_dir_remove(struct env *env, const char *path)
+{
+	return env->ops->dir_remove(env, path);
+}
+
+int
 env_rename(struct env_dir *dir, const char *from, const char *to)
 {
 	if (!name_is_plain(from) || !name_is_plain(to))

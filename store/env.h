@@ -66,6 +66,10 @@ struct env_ops {
 			int (*each)(void *arg, const char *name), void *arg);
 	int (*dir_sync)(struct env_dir *dir);
 	int (*dir_space)(struct env_dir *dir, struct env_space *out);
+	int (*dir_exchange)(struct env *env, const char *path,
+			    const char *other);
+	int (*dir_rename)(struct env *env, const char *from, const char *to);
+	int (*dir_remove)(struct env *env, const char *path);
 	int (*rename)(struct env_dir *dir, const char *from, const char *to);
 	int (*unlink)(struct env_dir *dir, const char *name);
 
@@ -112,6 +116,17 @@ int env_dir_list(struct env_dir *dir, int (*each)(void *arg, const char *name),
 int env_dir_sync(struct env_dir *dir);
 
 int env_dir_space(struct env_dir *dir, struct env_space *out);
+
+/* Let two directories of one filesystem change places, in one step, durable when it
+ * returns.  -EOPNOTSUPP: the filesystem cannot. */
+int
+env_dir_exchange(struct env *env, const char *path, const char *other);
+
+/* Renames a directory, durable when it returns.  -EEXIST: `to` is there. */
+int env_dir_rename(struct env *env, const char *from, const char *to);
+
+/* Removes an empty directory. */
+int env_dir_remove(struct env *env, const char *path);
 
 /* Renames within the directory, over `to` if it is there; atomic.  -ENOENT. */
 int env_rename(struct env_dir *dir, const char *from, const char *to);

@@ -261,6 +261,53 @@ posix_dir_space(struct env_dir *dir, struct env_space *out)
 	return 0;
 }
 
+/* Renames a path over or with another, and makes the new name durable. */
+static int
+rename_dir(const char *from, const char *to, unsigned flags)
+{
+	char *plain_from = without_last_slashes(from);
+	char *plain_to = without_last_slashes(to);
+	int fd, r = -ENOMEM;
+
+	if (plain_from && plain_to) {
+		r = renameat2(AT_FDCWD, plain_from, AT_FDCWD, plain_to, flags);
+		r = r < 0 ? -errno : 0;
+	}
+	if (r == -EINVAL || r == -ENOSYS)
+		r = -EOPNOTSUPP;
+	if (r == 0) {
+		fd = open(plain_to,
+			  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = fd < 0 ? -errno : sync_parent(fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	free(plain_from);
+	free(plain_to);
+	return r;
+}
+
+static int
+posix_dir_exchange(struct env *env, const char *path, const char *other)
+{
+	(void)env;
+	return rename_dir(other, path, RENAME_EXCHANGE);
+}
+
+static int
+posix_dir_rename(struct env *env, const char *from, const char *to)
+{
+	(void)env;
+	return rename_dir(from, to, RENAME_NOREPLACE);
+}
+
+static int
+posix_dir_remove(struct env *env, const char *path)
+{
+	(void)env;
+	return rmdir(path) < 0 ? -errno : 0;
+}
+
 static int
 posix_rename(struct env_dir *dir, const char *from, const char *to)
 {
@@ -564,6 +611,9 @@ static const struct env_ops posix_ops = {
 	.dir_list = posix_dir_list,
 	.dir_sync = posix_dir_sync,
 	.dir_space = posix_dir_space,
+	.dir_exchange = posix_dir_exchange,
+	.dir_rename = posix_dir_rename,
+	.dir_remove = posix_dir_remove,
 	.rename = posix_rename,
 	.unlink = posix_unlink,
 	.file_open = posix_file_open,

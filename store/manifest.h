@@ -100,6 +100,11 @@ int manifest_load(struct env_dir *dir, const struct reporter *reporter,
 		  struct table_set *set, uint64_t *out_number,
 		  struct version **out);
 
+/* The same from manifest `number`, whatever CURRENT says: to save what can be saved. */
+int manifest_load_number(struct env_dir *dir, const struct reporter *reporter,
+			 struct table_set *set, uint64_t number,
+			 struct version **out);
+
 /* Writes the file name of manifest `number`, at most ENV_NAME_MAX bytes and a
  * zero. */
 void manifest_file_name(uint64_t number, char *out);

@@ -232,6 +232,17 @@ load_file(struct load *load)
 	return r ? r : replay_all(load);
 }
 
+static int
+finish(struct load *load, int r, struct version **out)
+{
+	free(load->bytes);
+	if (r)
+		version_unref(load->version);
+	else
+		*out = load->version;
+	return r;
+}
+
 int
 manifest_load(struct env_dir *dir, const struct reporter *reporter,
 	      struct table_set *set, uint64_t *out_number, struct version **out)
@@ -242,12 +253,21 @@ manifest_load(struct env_dir *dir, const struct reporter *reporter,
 	r = load_current(&load);
 	if (!r)
 		r = load_file(&load);
-	free(load.bytes);
-	if (r) {
-		version_unref(load.version);
-		return r;
-	}
-	*out_number = load.number;
-	*out = load.version;
-	return 0;
+	r = finish(&load, r, out);
+	if (!r)
+		*out_number = load.number;
+	return r;
+}
+
+int
+manifest_load_number(struct env_dir *dir, const struct reporter *reporter,
+		     struct table_set *set, uint64_t number,
+		     struct version **out)
+{
+	struct load load = {
+		.dir = dir, .reporter = reporter, .set = set, .number = number
+	};
+
+	manifest_file_name(number, load.name);
+	return finish(&load, load_file(&load), out);
 }

@@ -418,6 +418,74 @@ typedef int (*keyfs_damage_range_fn)(void *arg,
 KEYFS_PUBLIC int
 keyfs_damages(struct keyfs_store *store, keyfs_damage_range_fn each, void *arg);
 
+/* ---- Damaged stores ---- */
+
+struct keyfs_salvage;
+
+/* A part of a store that cannot be read.  Slices and strings live as long as the
+ * salvage that it came from. */
+struct keyfs_loss {
+	const char *file; /* "000005.sst" */
+	uint64_t offset;
+	const char *why;
+	bool has_keys; /* keys lay in it */
+	/* They were between these, both included; .data NULL: no bound is known. */
+	struct keyfs_slice lower, upper;
+};
+
+/* Reads all of a store that may be damaged, whether or not it can be opened, and changes
+ * nothing: what is good can be scanned, what is not is a loss.  Of `options` (may be
+ * NULL) log and log_arg count.  The caller closes *out.  -ENOENT: no store there.
+ * -EBUSY: another process has it open.  -EPROTONOSUPPORT: made by a newer version.  Other
+ * errors as of keyfs_open(), but never -EUCLEAN. */
+KEYFS_PUBLIC int
+keyfs_salvage_open(const char *path, const struct keyfs_options *options,
+		   struct keyfs_salvage **out);
+KEYFS_PUBLIC void
+keyfs_salvage_close(struct keyfs_salvage *salvage); /* NULL is allowed */
+
+/* Loss number `i`, from 0; false: there are no more. */
+KEYFS_PUBLIC bool
+keyfs_salvage_loss(const struct keyfs_salvage *salvage, size_t i,
+		   struct keyfs_loss *out);
+
+/* Called for each key; another value than 0 ends the scan and is returned.  `doubtful`:
+ * a loss whose bounds are known may have held a newer version of it, or its removal. */
+typedef int (*keyfs_salvage_fn)(void *arg, struct keyfs_slice key,
+				struct keyfs_slice value, bool doubtful);
+
+/* Shows what can be saved: the newest version that can be read of each key, in order. */
+KEYFS_PUBLIC int keyfs_salvage_scan(struct keyfs_salvage *salvage,
+				    keyfs_salvage_fn each, void *arg);
+
+struct keyfs_repair_options {
+	size_t size; /* sizeof(struct keyfs_repair_options), set by the caller */
+	/* As in keyfs_options. */
+	void (*log)(void *arg, enum keyfs_log_level level, const char *line);
+	void *log_arg;
+	/* Each loss, before anything is written.  NULL: nobody asks. */
+	void (*lost)(void *arg, const struct keyfs_loss *loss);
+	/* A key is saved that is doubtful, see keyfs_salvage_fn.  May be NULL. */
+	void (*doubtful)(void *arg, struct keyfs_slice key);
+	/* So many bytes of keys and values are saved.  May be NULL. */
+	void (*progress)(void *arg, uint64_t bytes);
+	/* Called when the new store in directory `path` is written and closed, before it
+	 * takes the place of the old one; another value than 0 ends the repair: nothing
+	 * has changed.  May be NULL. */
+	int (*finish)(void *arg, const char *path);
+	void *arg; /* of these four */
+};
+
+/* Writes what can be saved of the store in `path` into a new one beside it and puts that
+ * into its place, in one step; the damaged one is kept.  `*out_kept`, for the caller to
+ * free(), is where: `path`.damaged-N.  Whatever happens, `path` is one or the other, whole.
+ * What an interruption leaves beside it, `path`.repair-N, is never touched again: it may be
+ * the damaged store, if the exchange was made already.  -EOPNOTSUPP: the filesystem cannot
+ * exchange two directories.  -ENOSPC.  Other errors as of keyfs_salvage_open(). */
+KEYFS_PUBLIC int
+keyfs_repair(const char *path, const struct keyfs_repair_options *options,
+	     char **out_kept);
+
 /* ---- Looking inside ---- */
 
 #define KEYFS_LEVELS 7

@@ -150,25 +150,42 @@ wal_reader_taken(const struct wal_reader *reader, uint64_t from)
 	return keyfs_bytes(reader->bytes + from, reader->offset - from);
 }
 
+/* Whether a good record lies at `at`; a look at the marker spares the checksum. */
+static bool
+record_at(const struct wal_reader *reader, uint64_t at, struct wal_record *out)
+{
+	uint32_t word = get_le32(reader->bytes + at);
+
+	if (word != wal_marker(reader->number, WAL_BATCH) &&
+	    word != wal_marker(reader->number, WAL_MARK))
+		return false;
+	return !wal_record_decode(reader->bytes + at, reader->size - at,
+				  reader->number, at, out);
+}
+
+bool
+wal_reader_skip(struct wal_reader *reader)
+{
+	struct wal_record record;
+	uint64_t at = reader->offset + WAL_ALIGN;
+
+	for (; at + WAL_MARK_BYTES <= reader->size; at += WAL_ALIGN) {
+		if (!record_at(reader, at, &record))
+			continue;
+		reader->offset = at;
+		return true;
+	}
+	return false;
+}
+
 uint64_t
 wal_reader_scan(const struct wal_reader *reader)
 {
-	uint32_t batch = wal_marker(reader->number, WAL_BATCH);
-	uint32_t mark = wal_marker(reader->number, WAL_MARK);
-	uint64_t durable = 0;
+	uint64_t durable = 0, at = reader->offset;
 	struct wal_record record;
-	uint64_t at;
 
-	for (at = reader->offset; at + WAL_MARK_BYTES <= reader->size;
-	     at += WAL_ALIGN) {
-		uint32_t word = get_le32(reader->bytes + at);
-
-		if (word != batch && word != mark)
-			continue;
-		if (!wal_record_decode(reader->bytes + at, reader->size - at,
-				       reader->number, at, &record) &&
-		    record.durable > durable)
+	for (; at + WAL_MARK_BYTES <= reader->size; at += WAL_ALIGN)
+		if (record_at(reader, at, &record) && record.durable > durable)
 			durable = record.durable;
-	}
 	return durable;
 }

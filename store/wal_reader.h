@@ -34,6 +34,9 @@ wal_reader_header(struct wal_reader *reader, struct wal_header *out);
 const char *wal_reader_next(struct wal_reader *reader, struct wal_record *out,
 			    struct keyfs_slice *out_payload);
 
+/* Goes on behind a bad record to the next good one; false: there is none. */
+bool wal_reader_skip(struct wal_reader *reader);
+
 /* Where the next record would begin; after a bad one, where that begins. */
 uint64_t wal_reader_offset(const struct wal_reader *reader);
 

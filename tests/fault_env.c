@@ -232,6 +232,67 @@ fault_dir_space(struct env_dir *base, struct env_space *out)
 	return leave(&call, r);
 }
 
+/* The names of directories are durable at once: none of these calls is counted. */
+static int
+fault_dir_exchange(struct env *env, const char *path, const char *other)
+{
+	struct fault_env *fault = (struct fault_env *)env;
+	struct disk_dir *a, *b;
+	char *name;
+
+	pthread_mutex_lock(&fault->lock);
+	a = disk_dir_find(fault->disk, path, false);
+	b = disk_dir_find(fault->disk, other, false);
+	if (a && b) {
+		name = a->path;
+		a->path = b->path;
+		b->path = name;
+	}
+	pthread_mutex_unlock(&fault->lock);
+	return a && b ? 0 : -ENOENT;
+}
+
+static int
+fault_dir_rename(struct env *env, const char *from, const char *to)
+{
+	struct fault_env *fault = (struct fault_env *)env;
+	struct disk_dir *dir;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&fault->lock);
+	dir = disk_dir_find(fault->disk, from, false);
+	if (disk_dir_find(fault->disk, to, false)) {
+		r = -EEXIST;
+	} else if (dir) {
+		free(dir->path);
+		dir->path = must_copy(to, strlen(to) + 1);
+		r = 0;
+	}
+	pthread_mutex_unlock(&fault->lock);
+	return r;
+}
+
+static int
+fault_dir_remove(struct env *env, const char *path)
+{
+	struct fault_env *fault = (struct fault_env *)env;
+	struct disk *disk = fault->disk;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&fault->lock);
+	for (size_t i = 0; i < disk->dir_count && r == -ENOENT; i++) {
+		if (strcmp(disk->dirs[i]->path, path))
+			continue;
+		r = disk->dirs[i]->now.count ? -ENOTEMPTY : 0;
+		if (r)
+			break;
+		disk_dir_free(disk, disk->dirs[i]);
+		disk->dirs[i] = disk->dirs[--disk->dir_count];
+	}
+	pthread_mutex_unlock(&fault->lock);
+	return r;
+}
+
 static int
 fault_rename(struct env_dir *base, const char *from, const char *to)
 {
@@ -571,6 +632,9 @@ const struct env_ops fault_env_ops = {
 	.dir_list = fault_dir_list,
 	.dir_sync = fault_dir_sync,
 	.dir_space = fault_dir_space,
+	.dir_exchange = fault_dir_exchange,
+	.dir_rename = fault_dir_rename,
+	.dir_remove = fault_dir_remove,
 	.rename = fault_rename,
 	.unlink = fault_unlink,
 	.file_open = fault_file_open,

@@ -29,6 +29,7 @@
 /* Every so many cases the tree is read too, and the store is opened for writing. */
 #define TREE_EVERY 7u
 #define WRITE_EVERY 31u
+#define REPAIR_EVERY 5u
 
 static struct rot_world world;
 static uint64_t cases, found;
@@ -129,6 +130,9 @@ try_case(const struct harm *harm, const char *what, uint64_t where)
 		rot_world_look_tree(&world);
 	if (cases % WRITE_EVERY == 0)
 		rot_world_try_write(&world);
+	/* Of a log without its end nobody knows that there was more. */
+	if (cases % REPAIR_EVERY == 0 && (!may_lose || tells(harm)))
+		rot_world_try_repair(&world, may_lose);
 }
 
 /* ---- Places ---- */

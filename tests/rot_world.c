@@ -14,6 +14,7 @@
 #include "store/checksum.h"
 #include "store/db.h"
 #include "store/manifest_format.h"
+#include "store/repair.h"
 #include "store/wal_reader.h"
 #include "tests/must.h"
 #include "tests/suite.h"
@@ -664,6 +665,162 @@ rot_world_try_write(struct rot_world *world)
 		(void)keyfs_close(store);
 	}
 	rot_image_fini(&before);
+	fault_env_free(disk);
+}
+
+/* ---- Repairing ---- */
+
+#define KEPT_DIR ROT_DIR ".damaged-1"
+/* How many keys one damaged record of a log may take with it. */
+#define RECORD_KEYS_MAX 8u
+
+struct losses {
+	struct rot_world *world;
+	struct model *lower; /* lower bound to upper bound */
+	bool unbounded, whole_log;
+	size_t count;
+};
+
+static void
+note_loss(void *arg, const struct keyfs_loss *loss)
+{
+	struct losses *losses = arg;
+
+	losses->count++;
+	if (!loss->has_keys)
+		return;
+	if (!loss->lower.len || !loss->upper.len) {
+		losses->unbounded = true;
+		return;
+	}
+	model_put(losses->lower, loss->lower, loss->upper);
+	model_commit(losses->lower);
+}
+
+static int
+compare_slices(struct keyfs_slice a, struct keyfs_slice b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	int r = memcmp(a.data, b.data, n);
+
+	return r ? r : (a.len > b.len) - (a.len < b.len);
+}
+
+static bool
+is_covered(const struct losses *losses, struct keyfs_slice key)
+{
+	for (size_t i = 0; i < model_count(losses->lower); i++)
+		if (compare_slices(model_key(losses->lower, i), key) <= 0 &&
+		    compare_slices(key, model_value(losses->lower, i)) <= 0)
+			return true;
+	return false;
+}
+
+/* Whether a key is as in some state that may be found. */
+static bool
+is_as_known(const struct rot_world *world, struct keyfs_slice key,
+	    const struct keyfs_value *value, bool may_lose)
+{
+	struct keyfs_slice want;
+
+	for (size_t i = may_lose ? 0 : world->state_count - 1;
+	     i < world->state_count; i++) {
+		bool there = model_get(world->states[i], key, &want);
+
+		if (there == (value != NULL) &&
+		    (!there ||
+		     (want.len == value->data.len &&
+		      !memcmp(want.data, value->data.data, want.len))))
+			return true;
+	}
+	return false;
+}
+
+static void
+look_at_repaired(struct rot_world *world, struct keyfs_store *store,
+		 const struct losses *losses, bool may_lose)
+{
+	const struct model *keys = world->states[world->state_count - 1];
+	size_t missing = 0;
+
+	for (size_t i = 0; i < model_count(keys); i++) {
+		struct keyfs_slice key = model_key(keys, i);
+		struct keyfs_value value;
+		int r = keyfs_get(store, NULL, NULL, key, 0, &value);
+
+		if (r < 0 && r != -ENOENT)
+			wrong(world, "a repaired store has a damaged key", r);
+		if (!is_as_known(world, key, r ? NULL : &value, may_lose) &&
+		    !is_covered(losses, key)) {
+			missing++;
+			if (!losses->unbounded)
+				wrong(world, "an undamaged key is not saved",
+				      (long)i);
+		}
+		if (r == 0)
+			keyfs_value_release(&value);
+	}
+	if (missing > RECORD_KEYS_MAX && !losses->whole_log)
+		wrong(world, "more is lost than was damaged", (long)missing);
+	if (keyfs_verify(store, NULL, NULL) != 0)
+		wrong(world, "the repaired store is damaged", 0);
+}
+
+/* The damaged files, under the name of the kept directory. */
+static void
+expect_kept(struct rot_world *world, const struct rot_image *before,
+	    struct fault_env *disk)
+{
+	char name[160];
+	uint64_t size;
+
+	for (size_t i = 0; i < before->count; i++) {
+		const struct rot_file *file = &before->files[i];
+		uint8_t *bytes = must_alloc(file->size);
+
+		snprintf(name, sizeof(name), "%s%s", KEPT_DIR,
+			 file->name + sizeof(ROT_DIR) - 1);
+		if (fault_env_size(disk, name, &size) < 0 ||
+		    size != file->size ||
+		    fault_env_peek(disk, name, 0, bytes, size) < 0 ||
+		    memcmp(bytes, file->data, size))
+			wrong(world, "the damaged store is not kept", (long)i);
+		free(bytes);
+	}
+}
+
+void
+rot_world_try_repair(struct rot_world *world, bool may_lose)
+{
+	struct losses losses = { .world = world,
+				 .lower = model_new(),
+				 .whole_log = strstr(world->about, ".log ") &&
+					      !strstr(world->about, "bit") };
+	struct keyfs_repair_options options = { .size = sizeof(options),
+						.lost = note_loss,
+						.arg = &losses };
+	struct keyfs_store *store;
+	struct rot_image before;
+	struct fault_env *disk;
+	char *kept;
+	int r;
+
+	rot_image_take(&before, world->disk);
+	disk = rot_disk_new(&before);
+	r = repair_store(fault_env(disk), ROT_DIR, &world->options, &options,
+			 &kept);
+	if (r < 0)
+		wrong(world, "it cannot be repaired", r);
+	ck_assert_str_eq(kept, KEPT_DIR);
+	free(kept);
+	r = db_open(fault_env(disk), ROT_DIR, &world->options, &store);
+	if (r < 0)
+		wrong(world, "the repaired store cannot be opened", r);
+	look_at_repaired(world, store, &losses, may_lose);
+	ck_assert_int_eq(keyfs_close(store), 0);
+	expect_kept(world, &before, disk);
+	rot_image_fini(&before);
+	model_free(losses.lower);
 	fault_env_free(disk);
 }
 
