@@ -22,8 +22,9 @@ struct mounted_options {
 	int error;
 	/* How long a sync takes at least. */
 	unsigned sync_ms;
-	/* Not 0: at the end the kernel may hold at most this many inodes. */
-	size_t held_max;
+	/* At the end the kernel must have given back every inode: nothing has a
+	 * name or is open, and mounted_settle() was called. */
+	bool none_held;
 	/* Not 0: after the session, with the worker still running, the engine
 	 * must come down to this many keys. */
 	size_t keys_max;
@@ -51,6 +52,10 @@ bool mounted_is(void);
 
 /* Waits until there is none. */
 void mounted_wait_gone(void);
+
+/* Makes sure that the daemon has read whatever the kernel has told it so far of inodes
+ * that it gives back; what waits when a mount ends is never told. */
+void mounted_settle(void);
 
 /* Asks the child to end, and waits. Returns its status, -1 if it was killed. */
 int mounted_stop(pid_t pid);

@@ -449,7 +449,7 @@ mount_begin(void)
 {
 	static struct mounted_options options = { .keys_max =
 							  KEYS_OF_AN_EMPTY_TREE,
-						  .held_max = 1 };
+						  .none_held = true };
 
 	do_op = mount_do;
 	daemon_pid = mounted_start(&options);
@@ -467,6 +467,7 @@ mount_end(void)
 		(void)unlinkat(mount_dir, history_names[i], 0);
 	close(mount_dir);
 	ck_assert_int_eq(rmdir(mounted_path("d")), 0);
+	mounted_settle();
 	ck_assert_int_eq(mounted_stop(daemon_pid), 0);
 }
 

@@ -187,7 +187,7 @@ END_TEST
 START_TEST(an_open_file_outlives_its_name)
 {
 	struct mounted_options options = { .keys_max = KEYS_OF_AN_EMPTY_TREE,
-					   .held_max = 1 };
+					   .none_held = true };
 	char text[16] = "";
 	struct stat st;
 	int fd;
@@ -210,6 +210,7 @@ START_TEST(an_open_file_outlives_its_name)
 	ck_assert_uint_eq(st.st_nlink, 0);
 	ck_assert_int_eq(st.st_size, 8);
 	close(fd);
+	mounted_settle();
 	stop();
 }
 END_TEST
@@ -235,7 +236,7 @@ START_TEST(a_file_that_was_only_listed_is_counted)
 {
 	struct mounted_options options = { .prepare = make_before_mounting,
 					   .keys_max = KEYS_OF_AN_EMPTY_TREE,
-					   .held_max = 1 };
+					   .none_held = true };
 	char text[16] = "";
 	int fd;
 
@@ -250,6 +251,7 @@ START_TEST(a_file_that_was_only_listed_is_counted)
 	ck_assert_int_eq(read(fd, text, sizeof(text)), 8);
 	ck_assert_str_eq(text, "contents");
 	close(fd);
+	mounted_settle();
 	stop();
 }
 END_TEST
@@ -257,7 +259,7 @@ END_TEST
 START_TEST(every_count_is_given_back)
 {
 	struct mounted_options options = { .keys_max = KEYS_OF_AN_EMPTY_TREE,
-					   .held_max = 1,
+					   .none_held = true,
 					   .again_every = (unsigned)_i };
 	char path[4096];
 	struct stat st;
@@ -277,6 +279,7 @@ START_TEST(every_count_is_given_back)
 	ck_assert_int_eq(unlink(mounted_path("m")), 0);
 	ck_assert_int_eq(remove_while_reading("d", 0), 500);
 	ck_assert_int_eq(rmdir(mounted_path("d")), 0);
+	mounted_settle();
 	stop();
 }
 END_TEST
