@@ -150,6 +150,12 @@ sweep_tables(struct keyfs_store *db)
 
 /* ---- What is due ---- */
 
+static bool
+reserve_is_held(const struct keyfs_store *db)
+{
+	return atomic_load_explicit(&db->reserve_held, memory_order_relaxed);
+}
+
 static void
 look_locked(struct keyfs_store *db, struct chores *out) REQUIRES(&db->lock)
 {
@@ -168,9 +174,7 @@ look_locked(struct keyfs_store *db, struct chores *out) REQUIRES(&db->lock)
 	out->sync = db->sync_due_ns && db->sync_due_ns <= now;
 	if (db->sync_due_ns && !out->sync)
 		out->wait_ms = (db->sync_due_ns - now) / 1000000 + 1;
-	out->restore = !atomic_load_explicit(&db->reserve_held,
-					     memory_order_relaxed) &&
-		       db->reserve_wanted;
+	out->restore = db->reserve_wanted && !reserve_is_held(db);
 	if ((out->restore || db->next_error) && out->wait_ms > RETRY_MS)
 		out->wait_ms = RETRY_MS;
 }
@@ -218,7 +222,10 @@ db_keeper_main(void *arg)
 	mutex_lock(&db->lock);
 	while (!db->closing) {
 		look_locked(db, &chores);
-		/* What has just failed for want of room is not tried at once again. */
+		/* What has just failed for want of room is not tried at once again,
+		 * but soon: whoever waits for it has signalled already. */
+		if (retry && chores.wait_ms > RETRY_MS)
+			chores.wait_ms = RETRY_MS;
 		if (!has_work(&chores) || retry) {
 			retry = false;
 			wait_locked(db, chores.wait_ms);
@@ -229,7 +236,8 @@ db_keeper_main(void *arg)
 		mutex_lock(&db->lock);
 		if (chores.sweep)
 			cond_broadcast(&db->room);
-		retry = db->next_error < 0 || chores.restore;
+		retry = db->next_error < 0 ||
+			(chores.restore && !reserve_is_held(db));
 	}
 	mutex_unlock(&db->lock);
 	/* So that a close leaves no file of a dropped table behind. */

@@ -310,6 +310,61 @@ START_TEST(deletes_go_on_while_a_flush_waits_for_the_reserve)
 }
 END_TEST
 
+/* Holds the keeper where it takes the reserve back. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	bool reached, open;
+} gate = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false };
+
+static void
+hold_the_reserve(void *arg, enum fault_call call, const char *name,
+		 const char *to)
+{
+	(void)arg;
+	(void)to;
+	if (call != FAULT_ALLOCATE || strcmp(name, "RESERVE") != 0)
+		return;
+	pthread_mutex_lock(&gate.lock);
+	gate.reached = true;
+	pthread_cond_broadcast(&gate.moved);
+	while (!gate.open)
+		pthread_cond_wait(&gate.moved, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static void *
+write_past_two_switches(void *arg)
+{
+	*(int *)arg = put_some(1000, 1200);
+	return NULL;
+}
+
+/* The keeper must not go to sleep over a signal that came while it was busy. */
+START_TEST(a_writer_is_not_forgotten_while_the_reserve_is_taken_back)
+{
+	pthread_t writer;
+	int result;
+
+	fault_env_watch(disk, hold_the_reserve, NULL);
+	db_reserve_release(store);
+	pthread_mutex_lock(&gate.lock);
+	while (!gate.reached)
+		pthread_cond_wait(&gate.moved, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	ck_assert_int_eq(pthread_create(&writer, NULL, write_past_two_switches,
+					&result),
+			 0);
+	(void)usleep(100000); /* it waits for the second pair */
+	pthread_mutex_lock(&gate.lock);
+	gate.open = true;
+	pthread_cond_broadcast(&gate.moved);
+	pthread_mutex_unlock(&gate.lock);
+	ck_assert_int_eq(pthread_join(writer, NULL), 0);
+	ck_assert_int_eq(result, 0);
+}
+END_TEST
+
 START_TEST(nobody_waits_for_a_full_disk)
 {
 	struct keyfs_options options = small();
@@ -498,6 +553,9 @@ db_fail_suite(void)
 	tcase_add_test(tcase, openings_that_find_no_room_leave_nothing_behind);
 	tcase_add_test(tcase,
 		       deletes_go_on_while_a_flush_waits_for_the_reserve);
+	tcase_add_test(
+		tcase,
+		a_writer_is_not_forgotten_while_the_reserve_is_taken_back);
 	tcase_add_test(tcase, nobody_waits_for_a_full_disk);
 	tcase_add_test(tcase, admissions_at_once_never_overdraw_the_grant);
 	tcase_add_test(tcase, a_commit_that_may_not_wait_does_not_sync);
