@@ -204,6 +204,15 @@ replay_header(struct replay *replay, const struct version_log *log,
 		     "records are missing");
 		return 0;
 	}
+	/* A record that failed is where another one was to be, or the header is that
+	 * of a switch that failed: what came instead of them was lost in the crash. */
+	if (header.first_seq < replay->next_seq && replay->predecessor &&
+	    !replay->predecessor_ended && !log->ended) {
+		*out_good = false;
+		tear(replay, log->number, 0,
+		     "the log before has gone on without it");
+		return 0;
+	}
 	if (header.first_seq != replay->next_seq)
 		return bad_log(replay, log->number, 0,
 			       "sequence numbers do not continue");
@@ -211,6 +220,20 @@ replay_header(struct replay *replay, const struct version_log *log,
 		return bad_log(replay, log->number, 0,
 			       "another log came before it");
 	return 0;
+}
+
+/* Whether the bad bytes at the end of the log before are none of a crash.  A record
+ * that found no room leaves some where the filesystem promises none ahead; the log that
+ * follows then begins with the very next sequence number, and nothing is missing. */
+static bool
+goes_on_behind(const struct replay *replay, struct wal_reader *reader)
+{
+	struct wal_header header;
+
+	return !wal_reader_header(reader, &header) &&
+	       replay->predecessor == replay->torn_log &&
+	       header.predecessor == replay->torn_log &&
+	       header.first_seq == replay->next_seq;
 }
 
 /* Looks through what lies behind the first bad byte for promises (R5). */
@@ -294,10 +317,12 @@ replay_log(struct replay *replay, const struct version_log *log)
 		return bad_log(replay, log->number, 0, "the log is missing");
 	if (r < 0)
 		return r;
+	if (replay->torn && goes_on_behind(replay, reader)) {
+		replay->torn = false;
+		replay->dropped_bytes = 0;
+	}
 	if (!replay->torn)
 		r = replay_good(replay, log, reader, &good);
-	else
-		(void)wal_reader_header(reader, &(struct wal_header){ 0 });
 	if (r == 0 && replay->torn)
 		scan(replay, reader);
 	/* Dropped whole: it ends before it begins. */

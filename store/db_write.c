@@ -87,6 +87,20 @@ swap_locked(struct keyfs_store *db, struct view *view) REQUIRES(&db->write)
 	return before;
 }
 
+/* Puts a mark where the last record failed, if one did: it may be in the file, whole,
+ * and the next log gives its number again (R1). */
+static int
+settle_log(struct keyfs_store *db) REQUIRES(&db->write)
+{
+	struct wal_record mark = { .type = WAL_MARK };
+
+	if (!wal_writer_is_soiled(db->log))
+		return 0;
+	mark.durable =
+		atomic_load_explicit(&db->durable_pos, memory_order_relaxed);
+	return wal_writer_append(db->log, &mark, NULL);
+}
+
 /* The new log's header goes first: if it cannot be written, nothing has changed. */
 static int
 switch_to(struct keyfs_store *db, struct wal_writer *log,
@@ -97,6 +111,8 @@ switch_to(struct keyfs_store *db, struct wal_writer *log,
 	struct view *view = db_view_alloc(db), *before;
 	int r = view ? 0 : -ENOMEM;
 
+	if (r == 0)
+		r = settle_log(db);
 	if (r == 0)
 		r = wal_writer_begin(log, wal_writer_number(db->log), last + 1);
 	if (r < 0) {

@@ -28,6 +28,7 @@ struct wal_writer {
 	/* The appender's: a record being put together for a write. */
 	uint8_t *scratch; /* owned */
 	size_t scratch_bytes;
+	bool soiled; /* the last record failed and may be there all the same */
 
 	/* Serialises making room; taken by the appender only when it has none. */
 	struct mutex room_lock;
@@ -277,11 +278,19 @@ wal_writer_append(struct wal_writer *writer, const struct wal_record *record,
 		r = env_map_store(writer->map + end, image.parts, 3);
 	else
 		r = append_by_write(writer, &image, end, bytes);
+	/* Where there was no room its last bytes are missing. */
+	writer->soiled = r < 0 && r != -ENOSPC && r != -ENOMEM;
 	if (r < 0)
 		return r;
 	/* Release: who reads the end may sync or read what lies before it. */
 	atomic_store_explicit(&writer->end, end + bytes, memory_order_release);
 	return 0;
+}
+
+bool
+wal_writer_is_soiled(const struct wal_writer *writer)
+{
+	return writer->soiled;
 }
 
 bool

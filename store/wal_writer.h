@@ -44,6 +44,10 @@ bool wal_writer_fits(const struct wal_writer *writer, uint32_t payload_bytes);
 int wal_writer_append(struct wal_writer *writer,
 		      const struct wal_record *record, const void *payload);
 
+/* Whether the last append failed so that its record may be in the file all the same,
+ * whole.  The appender's. */
+bool wal_writer_is_soiled(const struct wal_writer *writer);
+
 /* Whether the space made ahead is running short: time to call extend. */
 bool wal_writer_wants_room(const struct wal_writer *writer);
 /* Makes a step of room.  Any thread, beside the appender. */
