@@ -133,7 +133,7 @@ struct keyfs_store {
 	unsigned
 		waiting; /* calls that wait for the workers: a close lets them leave */
 	uint64_t sync_due_ns; /* when the interval ends; 0: no timer */
-	bool reserve_wanted;  /* the reserve was given back: take it again */
+	bool reserve_wanted;  /* the reserve is not held: take it when it fits */
 	bool closing;
 
 	/* Appending to the manifest and installing what it says. */

@@ -282,26 +282,40 @@ reserve_fits(struct keyfs_store *db)
 	return env_dir_space(db->dir, &space) < 0 || space.available > need;
 }
 
-void
-db_reserve_restore(struct keyfs_store *db)
+static int
+reserve_take(struct keyfs_store *db)
 {
 	struct env_file *file;
 	uint64_t size;
-	int r;
+	int r = reserve_open(db, &file);
 
-	if (atomic_load_explicit(&db->reserve_held, memory_order_relaxed) ||
-	    reserve_open(db, &file) < 0)
-		return;
+	if (r < 0)
+		return r;
 	r = env_file_size(file, &size);
 	if (r == 0 && size < db->options.reserve_bytes)
 		r = reserve_fits(db)
 			    ? env_file_allocate(file, 0,
 						db->options.reserve_bytes)
 			    : -ENOSPC;
+	if (r < 0)
+		(void)env_file_truncate(file, 0);
+	env_file_close(file);
+	return r;
+}
+
+void
+db_reserve_restore(struct keyfs_store *db)
+{
+	int r;
+
+	if (atomic_load_explicit(&db->reserve_held, memory_order_relaxed))
+		return;
+	r = reserve_take(db);
 	if (r == 0)
 		atomic_store_explicit(&db->reserve_held, true,
 				      memory_order_relaxed);
-	else
-		(void)env_file_truncate(file, 0);
-	env_file_close(file);
+	/* The keeper tries again, unless the filesystem can never promise room. */
+	mutex_lock(&db->lock);
+	db->reserve_wanted = r < 0 && r != -EOPNOTSUPP;
+	mutex_unlock(&db->lock);
 }

@@ -294,6 +294,22 @@ START_TEST(openings_that_find_no_room_leave_nothing_behind)
 }
 END_TEST
 
+START_TEST(a_reserve_that_found_no_room_at_opening_is_taken_later)
+{
+	unsigned i;
+
+	shut(0);
+	ck_assert_int_eq(fault_env_remove(disk, "RESERVE"), 0);
+	fault_env_set_capacity(disk, fault_env_used(disk) + (768 << 10));
+	ck_assert_int_eq(open_small(), 0);
+	ck_assert(!atomic_load(&store->reserve_held));
+	fault_env_set_capacity(disk, UINT64_C(1) << 32);
+	for (i = 0; i < 1000 && !atomic_load(&store->reserve_held); i++)
+		(void)usleep(10000);
+	ck_assert(atomic_load(&store->reserve_held));
+}
+END_TEST
+
 START_TEST(deletes_go_on_while_a_flush_waits_for_the_reserve)
 {
 	unsigned i;
@@ -551,6 +567,8 @@ db_fail_suite(void)
 	tcase_add_test(tcase, the_interval_still_syncs_while_the_disk_is_full);
 	tcase_add_test(tcase, a_store_on_a_full_disk_opens_and_takes_deletes);
 	tcase_add_test(tcase, openings_that_find_no_room_leave_nothing_behind);
+	tcase_add_test(tcase,
+		       a_reserve_that_found_no_room_at_opening_is_taken_later);
 	tcase_add_test(tcase,
 		       deletes_go_on_while_a_flush_waits_for_the_reserve);
 	tcase_add_test(
