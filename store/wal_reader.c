@@ -131,6 +131,9 @@ wal_reader_rest_bytes(const struct wal_reader *reader)
 {
 	uint64_t end = reader->size;
 
+	/* Mostly there is nothing but room made ahead: by words first. */
+	while (end - reader->offset >= 8 && !get_le64(reader->bytes + end - 8))
+		end -= 8;
 	while (end > reader->offset && !reader->bytes[end - 1])
 		end--;
 	return end - reader->offset;
