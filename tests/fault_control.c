@@ -29,7 +29,6 @@ new_env(uint64_t seed, struct disk *disk)
 	fault->crash_at = UINT64_MAX;
 	fault->now_ns = FIRST_NOW_NS;
 	fault->step_ns = FIRST_STEP_NS;
-	fault->trace = must_alloc(FAULT_TRACE_CALLS * sizeof(*fault->trace));
 	return fault;
 }
 
@@ -183,6 +182,14 @@ fault_env_set_clock(struct fault_env *fault, uint64_t now_ns, uint64_t step_ns)
 	pthread_mutex_lock(&fault->lock);
 	fault->now_ns = now_ns;
 	fault->step_ns = step_ns;
+	pthread_mutex_unlock(&fault->lock);
+}
+
+void
+fault_env_pass(struct fault_env *fault, uint64_t ns)
+{
+	pthread_mutex_lock(&fault->lock);
+	fault->now_ns += ns;
 	pthread_mutex_unlock(&fault->lock);
 }
 
@@ -375,6 +382,32 @@ fault_env_peek(struct fault_env *fault, const char *name, uint64_t offset,
 		r = disk_read(inode, offset, buf, len) == len ? 0 : -EINVAL;
 	pthread_mutex_unlock(&fault->lock);
 	return r;
+}
+
+static uint8_t *
+copy_contents(const struct disk_inode *inode, bool durable, uint64_t *out_len)
+{
+	*out_len = durable ? inode->durable_size : inode->size;
+	return must_copy(durable ? inode->durable : inode->data, *out_len);
+}
+
+int
+fault_env_load(struct fault_env *fault, const char *name, bool durable,
+	       uint8_t **out, uint64_t *out_len)
+{
+	struct disk_inode *inode = NULL;
+	struct disk_dir *dir;
+	const char *plain;
+
+	pthread_mutex_lock(&fault->lock);
+	dir = find_dir(fault, name, &plain);
+	if (dir)
+		inode = disk_name_find(durable ? &dir->durable : &dir->now,
+				       plain);
+	if (inode)
+		*out = copy_contents(inode, durable, out_len);
+	pthread_mutex_unlock(&fault->lock);
+	return inode ? 0 : -ENOENT;
 }
 
 int

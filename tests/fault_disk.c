@@ -283,7 +283,7 @@ disk_map(struct disk_inode *inode, size_t len, void **out)
 
 /* Another thread may be storing into the page: whatever is read is one possible
  * outcome, so this is no race worth reporting. */
-__attribute__((no_sanitize_thread)) static void
+__attribute__((no_sanitize_thread, no_sanitize_address)) static void
 copy_page(const uint8_t *page, uint8_t *out)
 {
 	const volatile uint64_t *from = (const volatile void *)page;

@@ -31,7 +31,7 @@
 /* What is left of the unsynced changes. */
 enum fault_crash {
 	FAULT_DROP_ALL,   /* nothing */
-	FAULT_KEEP_ALL,   /* everything: the process died, not the machine */
+	FAULT_KEEP_ALL,   /* everything, as if synced by somebody else */
 	FAULT_SUBSET,     /* of each page, sector or file what was there at some
 			 * moment, each chosen apart; of each name a prefix of
 			 * what happened to it; new space zeros or garbage */
@@ -39,10 +39,13 @@ enum fault_crash {
 	FAULT_LOSE_NAMES, /* all contents, no creation, rename or removal */
 	FAULT_ZERO_TAIL,  /* sizes and names, but files have zeros where they
 			    * grew */
-	FAULT_GARBAGE_TAIL /* the same with old blocks of other files there */
+	FAULT_GARBAGE_TAIL, /* the same with old blocks of other files there */
+	FAULT_PROCESS_DIED /* only the process: the next one sees everything, and
+			    * it is as durable as it was; KEEP_ALL brings it to
+			    * the disk too */
 };
 
-#define FAULT_CRASH_KINDS 7
+#define FAULT_CRASH_KINDS 8
 
 /* One unsynced change of a file: new bytes (a write; len may be 0 where only
  * the size changes), and the size after it. */
@@ -133,6 +136,9 @@ void disk_rename(struct disk *disk, struct disk_dir *dir, const char *from,
 		 const char *to);
 void disk_unlink(struct disk *disk, struct disk_dir *dir, const char *name);
 void disk_dir_sync(struct disk *disk, struct disk_dir *dir);
+/* What a failed sync may do: the changes are forgotten as if they were on disk,
+ * and are still seen. */
+void disk_dir_drop(struct disk *disk, struct disk_dir *dir);
 
 void disk_inode_ref(struct disk_inode *inode);
 /* `disk` may be NULL when it is gone. */
@@ -180,13 +186,19 @@ void disk_power_off(struct disk *disk);
 struct disk *
 disk_found(struct disk *disk, enum fault_crash kind, uint64_t seed);
 
-/* ---- Between fault_disk.c, fault_names.c and fault_found.c ---- */
+/* ---- Between fault_disk.c, fault_names.c, fault_found.c and fault_carry.c ---- */
+
+/* disk_found() of FAULT_PROCESS_DIED. */
+struct disk *disk_carried(struct disk *disk);
 
 /* A file without a name, empty or with durable contents; one reference. */
 struct disk_inode *disk_inode_new(struct disk *disk);
 struct disk_inode *
 disk_inode_add(struct disk *disk, const void *data, size_t len);
 void disk_dir_free(struct disk *disk, struct disk_dir *dir);
+/* Takes over the caller's reference. */
+void disk_names_add(struct disk_names *names, const char *name,
+		    struct disk_inode *inode);
 void disk_names_copy(struct disk_names *to, const struct disk_names *from);
 void disk_names_apply(struct disk *disk, struct disk_names *names,
 		      const struct disk_name_change *change);

@@ -93,6 +93,35 @@ START_TEST(names_can_be_lost_while_contents_stay)
 }
 END_TEST
 
+/* The next process sees it all, and a power cut takes away what was not synced. */
+START_TEST(the_death_of_a_process_makes_nothing_durable)
+{
+	struct env_file *file = create_durable("a", "old", 3);
+	struct env_file *mapped = create_durable("m", "0123456789", 10);
+	uint8_t *memory = map(mapped, 4096);
+
+	ck_assert_int_eq(env_file_write(file, 0, "new", 3), 0);
+	env_file_close(create("b"));
+	memory[0] = 'x';
+	fault_env_crash(disk);
+	memory[1] = 'y';
+	env_file_unmap(mapped, memory, 4096);
+	env_file_close(mapped);
+	env_file_close(file);
+	reboot(FAULT_PROCESS_DIED, 1);
+	check_contents("a", "new");
+	check_contents("m", "x123456789");
+	ck_assert(exists("b"));
+	ck_assert(!fault_env_synced(disk, "a"));
+	ck_assert(!fault_env_synced(disk, "m"));
+	ck_assert(!fault_env_name_synced(disk, "b"));
+	reboot(FAULT_DROP_ALL, 1);
+	check_contents("a", "old");
+	check_contents("m", "0123456789");
+	ck_assert(!exists("b"));
+}
+END_TEST
+
 START_TEST(a_removed_file_lives_while_a_handle_is_open)
 {
 	struct env_file *file = create_durable("a", "abc", 3);
@@ -428,6 +457,7 @@ crash_cases(void)
 	tcase_add_test(tcase, contents_and_names_are_durable_apart);
 	tcase_add_test(tcase, unsynced_renames_and_removals_are_undone);
 	tcase_add_test(tcase, names_can_be_lost_while_contents_stay);
+	tcase_add_test(tcase, the_death_of_a_process_makes_nothing_durable);
 	tcase_add_test(tcase, a_removed_file_lives_while_a_handle_is_open);
 	tcase_add_test(tcase, a_subset_keeps_writes_in_any_order);
 	tcase_add_test(tcase, a_subset_never_puts_an_older_write_over_a_newer);

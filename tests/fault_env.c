@@ -109,9 +109,13 @@ fault_env_cut_power(struct fault_env *fault)
 static void
 trace(struct fault_env *fault, const struct call *call, int result)
 {
-	struct fault_trace_line *line =
-		&fault->trace[fault->trace_count++ % FAULT_TRACE_CALLS];
+	struct fault_trace_line *line;
 
+	if (fault->trace_count < FAULT_TRACE_CALLS)
+		fault->trace =
+			must_grow(fault->trace, fault->trace_count,
+				  &fault->trace_cap, sizeof(*fault->trace));
+	line = &fault->trace[fault->trace_count++ % FAULT_TRACE_CALLS];
 	memset(line, 0, sizeof(*line));
 	line->number = fault->calls - 1;
 	line->call = call->call;
@@ -212,6 +216,8 @@ fault_dir_sync(struct env_dir *base)
 
 	if (r == 0 && !fault->dying)
 		disk_dir_sync(fault->disk, dir->dir);
+	if (call.rule && call.rule->drop)
+		disk_dir_drop(fault->disk, dir->dir);
 	return leave(&call, r);
 }
 

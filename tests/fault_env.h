@@ -74,8 +74,8 @@ struct fault_rule {
 	int error;    /* negative errno */
 	bool forever; /* all later ones that fit fail too */
 	bool partial; /* a write fails after a part of it, chosen at random */
-	bool drop;    /* a sync forgets what it should have written: later syncs
-		       * succeed without it */
+	bool drop;    /* a sync forgets what it should have written, contents or
+		       * names: later syncs succeed without it */
 };
 
 #define FAULT_RULES 8
@@ -116,6 +116,8 @@ uint64_t fault_env_used(struct fault_env *fault);
 /* Reads with `nowait` answer -EAGAIN. */
 void fault_env_set_cold(struct fault_env *fault, bool cold);
 
+/* Time passes. */
+void fault_env_pass(struct fault_env *fault, uint64_t ns);
 /* The monotonic clock, and how much each look at it adds; first 1 s and 1 us.
  * The real time is a fixed date plus it. */
 void
@@ -150,6 +152,10 @@ int fault_env_each(struct fault_env *fault,
 int fault_env_size(struct fault_env *fault, const char *name, uint64_t *out);
 int fault_env_peek(struct fault_env *fault, const char *name, uint64_t offset,
 		   void *buf, size_t len);
+/* The whole file, as it is seen or as a power cut that loses everything unsynced
+ * would leave it; the caller frees *out. */
+int fault_env_load(struct fault_env *fault, const char *name, bool durable,
+		   uint8_t **out, uint64_t *out_len);
 int fault_env_poke(struct fault_env *fault, const char *name, uint64_t offset,
 		   const void *data, size_t len);
 int fault_env_flip(struct fault_env *fault, const char *name, uint64_t bit);

@@ -135,6 +135,30 @@ START_TEST(a_failed_sync_may_forget_mapped_pages)
 }
 END_TEST
 
+START_TEST(a_failed_sync_may_forget_names)
+{
+	const struct fault_rule rule = { .calls = FAULT_ON(FAULT_DIR_SYNC),
+					 .error = -EIO,
+					 .drop = true };
+
+	env_file_close(create_durable("a", "a", 1));
+	env_file_close(create("b"));
+	fault_env_fail(disk, &rule);
+	ck_assert_int_eq(env_dir_sync(dir), -EIO);
+	ck_assert(exists("b"));
+	/* The next process: an open directory does not forget the error. */
+	env_dir_close(dir);
+	open_dir();
+	env_file_close(create("c"));
+	ck_assert_int_eq(env_dir_sync(dir), 0);
+	ck_assert(fault_env_name_synced(disk, "c"));
+	ck_assert(!fault_env_name_synced(disk, "b"));
+	reboot(FAULT_DROP_ALL, 1);
+	ck_assert(exists("a") && exists("c"));
+	ck_assert(!exists("b"));
+}
+END_TEST
+
 START_TEST(the_power_goes_at_the_nth_call)
 {
 	struct env_file *file = create_durable("a", "old", 3);
@@ -393,6 +417,7 @@ fault_cases(void)
 	tcase_add_test(tcase, a_failed_sync_may_forget_what_it_had_to_write);
 	tcase_add_test(tcase, a_failed_sync_may_leave_a_size_without_its_bytes);
 	tcase_add_test(tcase, a_failed_sync_may_forget_mapped_pages);
+	tcase_add_test(tcase, a_failed_sync_may_forget_names);
 	tcase_add_test(tcase, the_power_goes_at_the_nth_call);
 	tcase_add_test(tcase, the_call_that_loses_power_may_have_taken_effect);
 	tcase_add_test(tcase, a_sync_that_loses_power_syncs_nothing);

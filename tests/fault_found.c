@@ -23,7 +23,8 @@
 struct finder {
 	struct disk *disk; /* borrowed; the one that lost power */
 	enum fault_crash kind;
-	uint64_t random;
+	uint64_t seed;
+	uint64_t random;     /* of the file or directory in hand */
 	uint64_t last_order; /* FAULT_TEAR_LAST: the change that is torn */
 };
 
@@ -37,6 +38,17 @@ static uint64_t
 below(struct finder *finder, uint64_t bound)
 {
 	return suite_random(&finder->random) % bound;
+}
+
+/* Chance is each file's own: how long another one is changes nothing for it. */
+static void
+begin_name(struct finder *finder, const char *name)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * UINT64_C(1099511628211);
+	finder->random = finder->seed ^ hash;
 }
 
 /* ---- Contents ---- */
@@ -302,8 +314,10 @@ find_dir(struct finder *finder, const struct disk_dir *dir, struct disk *found)
 	struct disk_names names = { 0 };
 	struct image image;
 
+	begin_name(finder, dir->path);
 	find_names(finder, dir, &names);
 	for (size_t i = 0; i < names.count; i++) {
+		begin_name(finder, names.items[i].name);
 		image = find_contents(finder, names.items[i].inode);
 		disk_add(found, to, names.items[i].name, image.data,
 			 image.size);
@@ -315,9 +329,12 @@ find_dir(struct finder *finder, const struct disk_dir *dir, struct disk *found)
 struct disk *
 disk_found(struct disk *disk, enum fault_crash kind, uint64_t seed)
 {
-	struct finder finder = { .disk = disk, .kind = kind, .random = seed };
-	struct disk *found = disk_new(disk->capacity);
+	struct finder finder = { .disk = disk, .kind = kind, .seed = seed };
+	struct disk *found;
 
+	if (kind == FAULT_PROCESS_DIED)
+		return disk_carried(disk);
+	found = disk_new(disk->capacity);
 	finder.last_order = last_write(disk);
 	for (size_t i = 0; i < disk->dir_count; i++)
 		find_dir(&finder, disk->dirs[i], found);

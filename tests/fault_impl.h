@@ -47,7 +47,8 @@ struct fault_env {
 	bool cold;
 	uint64_t now_ns, step_ns;
 	unsigned handles;
-	struct fault_trace_line *trace; /* owned; a ring */
+	struct fault_trace_line *trace; /* owned; a ring when it is full */
+	size_t trace_cap;
 	uint64_t trace_count;
 };
 

@@ -19,9 +19,9 @@ disk_name_find(const struct disk_names *names, const char *name)
 	return NULL;
 }
 
-/* Takes over the caller's reference. */
-static void
-names_add(struct disk_names *names, const char *name, struct disk_inode *inode)
+void
+disk_names_add(struct disk_names *names, const char *name,
+	       struct disk_inode *inode)
 {
 	struct disk_name *item;
 
@@ -54,7 +54,7 @@ disk_names_copy(struct disk_names *to, const struct disk_names *from)
 {
 	for (size_t i = 0; i < from->count; i++) {
 		disk_inode_ref(from->items[i].inode);
-		names_add(to, from->items[i].name, from->items[i].inode);
+		disk_names_add(to, from->items[i].name, from->items[i].inode);
 	}
 }
 
@@ -77,14 +77,14 @@ disk_names_apply(struct disk *disk, struct disk_names *names,
 	case NAME_CREATED:
 		disk_inode_ref(change->inode);
 		gone = names_take(names, change->name);
-		names_add(names, change->name, change->inode);
+		disk_names_add(names, change->name, change->inode);
 		break;
 	case NAME_RENAMED:
 		inode = names_take(names, change->name);
 		if (!inode)
 			return;
 		gone = names_take(names, change->to);
-		names_add(names, change->to, inode);
+		disk_names_add(names, change->to, inode);
 		break;
 	case NAME_REMOVED:
 		gone = names_take(names, change->name);
@@ -159,11 +159,18 @@ forget_name_changes(struct disk *disk, struct disk_dir *dir)
 	dir->change_count = 0;
 }
 
+/* Change by change: what disk_dir_drop() has forgotten stays so. */
 void
 disk_dir_sync(struct disk *disk, struct disk_dir *dir)
 {
-	disk_names_fini(disk, &dir->durable);
-	disk_names_copy(&dir->durable, &dir->now);
+	for (size_t i = 0; i < dir->change_count; i++)
+		disk_names_apply(disk, &dir->durable, &dir->changes[i]);
+	forget_name_changes(disk, dir);
+}
+
+void
+disk_dir_drop(struct disk *disk, struct disk_dir *dir)
+{
 	forget_name_changes(disk, dir);
 }
 
@@ -204,9 +211,9 @@ disk_add(struct disk *disk, struct disk_dir *dir, const char *name,
 	struct disk_inode *inode = disk_inode_add(disk, data, len);
 
 	inode->links = 1;
-	names_add(&dir->now, name, inode);
+	disk_names_add(&dir->now, name, inode);
 	disk_inode_ref(inode);
-	names_add(&dir->durable, name, inode);
+	disk_names_add(&dir->durable, name, inode);
 	return inode;
 }
 
