@@ -6,22 +6,25 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "store/db.h"
+#include "tests/crash_impl.h"
 #include "tests/must.h"
 #include "tests/suite.h"
+#include "tests/turns.h"
 
 #define STORE_PATH "store"
 /* Longer than any test: syncs happen where the script has them. */
 #define NEVER_MS (24u * 60 * 60 * 1000)
-/* Batches that run_fill() tries, and how large each is. */
-#define FILL_MAX 1000u
-#define FILL_BYTES 30000u
 /* Of a disk that was full, after somebody made room. */
 #define ROOM_BYTES (UINT64_C(1) << 30)
-
-enum { KEY_BYTES = 8 };
+/* Calls that a recovery makes, about. */
+#define RECOVERY_CALLS 60u
+/* What was recovered is written to in this part of the checks. */
+#define WRITE_ON_ONE_IN 3u
 
 static const char *const crash_names[FAULT_CRASH_KINDS] = {
 	[FAULT_DROP_ALL] = "all unsynced lost",
@@ -31,7 +34,35 @@ static const char *const crash_names[FAULT_CRASH_KINDS] = {
 	[FAULT_LOSE_NAMES] = "unsynced names lost",
 	[FAULT_ZERO_TAIL] = "files end in zeros",
 	[FAULT_GARBAGE_TAIL] = "files end in garbage",
+	[FAULT_PROCESS_DIED] = "only the process died",
 };
+
+/* ---- Counting over all processes ---- */
+
+/* Each test runs in a process of its own: the counter is shared with them. */
+static _Atomic uint64_t *states;
+
+void
+crash_run_count_states(void)
+{
+	states = mmap(NULL, sizeof(*states), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (states == MAP_FAILED)
+		abort();
+}
+
+uint64_t
+crash_run_states(void)
+{
+	return atomic_load_explicit(states, memory_order_relaxed);
+}
+
+static void
+count_state(void)
+{
+	if (states)
+		atomic_fetch_add_explicit(states, 1, memory_order_relaxed);
+}
 
 /* ---- A store and its model ---- */
 
@@ -43,6 +74,25 @@ print_line(void *arg, enum keyfs_log_level level, const char *line)
 	(void)level;
 	if (getenv("KEYFS_TEST_LOG"))
 		fprintf(stderr, "%s\n", line);
+}
+
+static void
+look(void *arg, enum fault_call call, const char *name, const char *to)
+{
+	struct crash_run *run = arg;
+
+	crash_order_look(&run->order, call, name, to);
+	if (!name || strcmp(name, "RESERVE") != 0)
+		return;
+	run->work[WORK_RESERVES_GIVEN] += call == FAULT_TRUNCATE;
+	run->work[WORK_RESERVES_TAKEN] += call == FAULT_ALLOCATE;
+}
+
+static void
+watch_disk(struct crash_run *run)
+{
+	run->order = (struct crash_order){ .disk = run->disk };
+	fault_env_watch(run->disk, look, run);
 }
 
 void
@@ -72,6 +122,7 @@ crash_run_init(struct crash_run *run, const char *workload, uint64_t seed)
 		.no_maps = seed % 3 == 0,
 	};
 	crash_run_heal(run);
+	watch_disk(run);
 }
 
 void
@@ -90,14 +141,14 @@ crash_run_heal(struct crash_run *run)
 void
 crash_run_fini(struct crash_run *run)
 {
-	(void)keyfs_close(run->store);
+	(void)crash_run_close(run);
 	model_free(run->model);
 	model_free(run->maybe);
 	fault_env_free(run->disk);
 }
 
-static void
-give_up(struct crash_run *run, const char *what, long n)
+void
+crash_run_give_up(struct crash_run *run, const char *what, long n)
 {
 	fprintf(stderr, "the calls on the disk up to the failure:\n");
 	fault_env_trace(run->disk, stderr);
@@ -105,245 +156,81 @@ give_up(struct crash_run *run, const char *what, long n)
 		     run->replay, run->found, what, n);
 }
 
-bool
-run_is_over(struct crash_run *run)
+void
+crash_run_expect(struct crash_run *run, const char *what, int r)
 {
-	return !run->store || fault_env_crashed(run->disk);
+	if (r < 0 && !run->errors && !run->failing &&
+	    !fault_env_crashed(run->disk))
+		crash_run_give_up(run, what, r);
 }
 
-/* An error is in order when the power is gone or errors are being made. */
+/* ---- Opening and closing ---- */
+
 static void
-expect(struct crash_run *run, const char *what, int r)
+pass_time(void *arg, uint64_t ns)
 {
-	if (r < 0 && !run->errors && !fault_env_crashed(run->disk))
-		give_up(run, what, r);
+	struct crash_run *run = arg;
+
+	fault_env_pass(run->disk, ns);
 }
 
-void
-run_open(struct crash_run *run)
-{
-	if (run->store || fault_env_crashed(run->disk))
-		return;
-	expect(run, "open",
-	       db_open(fault_env(run->disk), STORE_PATH, &run->options,
-		       &run->store));
-}
-
-void
-run_close(struct crash_run *run)
+int
+crash_run_open(struct crash_run *run)
 {
 	int r;
 
-	if (run_is_over(run))
-		return;
-	r = keyfs_close(run->store);
-	run->store = NULL;
-	expect(run, "close", r);
+	run->renames = fault_env_count(run->disk, FAULT_RENAME);
+	if (!run->threads)
+		turns_begin(suite_random(&run->seed), pass_time, run);
+	r = db_open(fault_env(run->disk), STORE_PATH, &run->options,
+		    &run->store);
+	if (r < 0 && !run->threads)
+		turns_end();
 	if (r == 0)
-		run->synced = model_batches(run->model);
-}
-
-/* ---- Batches ---- */
-
-/* A batch for the store, and the same as the one batch of a model. */
-struct twin {
-	struct keyfs_batch *batch;
-	struct model *model;
-};
-
-static struct keyfs_slice
-key_of(unsigned number, char *buf)
-{
-	snprintf(buf, KEY_BYTES + 1, "k%07u", number % 10000000);
-	return keyfs_str(buf);
-}
-
-static void
-twin_init(struct twin *twin)
-{
-	ck_assert_int_eq(keyfs_batch_new(&twin->batch), 0);
-	twin->model = model_new();
-}
-
-/* Half text that compresses, half noise that does not. */
-static void
-twin_put(struct crash_run *run, struct twin *twin, unsigned number,
-	 size_t value_bytes)
-{
-	char buf[KEY_BYTES + 1], *value = must_alloc(value_bytes);
-	struct keyfs_slice key = key_of(number, buf);
-
-	memset(value, 'v', value_bytes);
-	for (size_t i = 0; i < value_bytes; i += 2)
-		value[i] = (char)suite_random(&run->seed);
-	keyfs_batch_put(twin->batch, NULL, key,
-			keyfs_bytes(value, value_bytes));
-	model_put(twin->model, key, keyfs_bytes(value, value_bytes));
-	free(value);
-}
-
-static void
-twin_delete(struct twin *twin, unsigned number)
-{
-	char buf[KEY_BYTES + 1];
-	struct keyfs_slice key = key_of(number, buf);
-
-	keyfs_batch_delete(twin->batch, NULL, key);
-	model_delete(twin->model, key);
-}
-
-/* With KEYFS_SYNC or a commit interval of none an error may come from the sync,
- * after the batch was applied: the sequence numbers tell. */
-static int
-commit(struct crash_run *run, struct twin *twin, unsigned flags)
-{
-	uint64_t before = keyfs_last_seq(run->store);
-	int r = keyfs_commit(run->store, twin->batch, flags, NULL);
-	bool applied = r == 0 || keyfs_last_seq(run->store) > before;
-	bool durable = flags & KEYFS_SYNC ||
-		       run->options.commit_interval_ms == KEYFS_COMMIT_ALWAYS;
-
-	/* Where the log is mapped, a commit needs no call: one that came after
-	 * the power went was answered and is nowhere. */
-	if (!(r == 0 && durable) && fault_env_crashed(run->disk))
-		applied = false;
-	keyfs_batch_free(twin->batch);
-	model_commit(twin->model);
-	model_free(run->maybe);
-	run->maybe = NULL;
-	if (applied) {
-		model_replay(run->model, twin->model, 0);
-		model_free(twin->model);
-	} else if (r == -ECANCELED) {
-		model_free(twin->model);
-	} else {
-		run->maybe = twin->model;
-	}
-	if (r == 0 && durable)
-		run->synced = model_batches(run->model);
+		run->work[WORK_OPENS]++;
 	return r;
 }
 
-void
-run_puts(struct crash_run *run, unsigned first, unsigned count,
-	 size_t value_bytes)
+/* What the store did since it was opened. */
+static void
+note_work(struct crash_run *run)
 {
-	struct twin twin;
+	struct keyfs_stats s = { .size = sizeof(s) };
+	uint64_t *work = run->work;
 
-	if (run_is_over(run))
+	if (keyfs_stats_get(run->store, &s) < 0)
 		return;
-	twin_init(&twin);
-	for (unsigned i = 0; i < count; i++)
-		twin_put(run, &twin, first + i, value_bytes);
-	expect(run, "commit", commit(run, &twin, 0));
+	work[WORK_COMMITS] += s.commits;
+	work[WORK_FLUSHES] += s.flushes;
+	work[WORK_COMPACTIONS] += s.compactions;
+	work[WORK_MOVES] += s.trivial_moves;
+	work[WORK_TABLES_DELETED] += s.tables_deleted;
+	work[WORK_STOPS] += s.stops;
+	work[WORK_RECORDS_REPLAYED] += s.recovered_records;
+	work[WORK_TAILS_DROPPED] += s.dropped_tail_bytes > 0;
+	/* A round that found an older log unsynced. */
+	work[WORK_OLDER_LOGS_SYNCED] +=
+		s.log_syncs > s.syncs ? s.log_syncs - s.syncs : 0;
+	/* The first is the opening's. */
+	if (fault_env_count(run->disk, FAULT_RENAME) > run->renames + 1)
+		work[WORK_MANIFESTS_RENEWED]++;
 }
 
-void
-run_put(struct crash_run *run, unsigned key, size_t value_bytes)
-{
-	run_puts(run, key, 1, value_bytes);
-}
-
-void
-run_deletes(struct crash_run *run, unsigned first, unsigned count)
-{
-	struct twin twin;
-
-	if (run_is_over(run))
-		return;
-	twin_init(&twin);
-	for (unsigned i = 0; i < count; i++)
-		twin_delete(&twin, first + i);
-	expect(run, "commit", commit(run, &twin, KEYFS_USE_RESERVE));
-}
-
-void
-run_put_if_absent(struct crash_run *run, unsigned number)
-{
-	char buf[KEY_BYTES + 1];
-	struct keyfs_slice key = key_of(number, buf), value;
-	struct twin twin;
-	int r;
-
-	if (run_is_over(run))
-		return;
-	twin_init(&twin);
-	keyfs_batch_require_absent(twin.batch, NULL, key);
-	twin_put(run, &twin, number, 20);
-	r = commit(run, &twin, 0);
-	if (r == 0 || r == -ECANCELED) {
-		/* The model holds the batch already if it was applied: look at
-		 * the state before it. */
-		struct model *before =
-			model_at(run->model,
-				 model_batches(run->model) - (r == 0));
-
-		if (model_get(before, key, &value) != (r == -ECANCELED))
-			give_up(run, "a condition was decided wrongly", r);
-		model_free(before);
-		return;
-	}
-	expect(run, "conditional commit", r);
-}
-
-void
-run_put_if_unchanged(struct crash_run *run, unsigned number)
-{
-	char buf[KEY_BYTES + 1];
-	struct keyfs_slice key = key_of(number, buf);
-	struct keyfs_value value = { 0 };
-	struct twin twin;
-	uint64_t since;
-	int r;
-
-	if (run_is_over(run))
-		return;
-	since = keyfs_last_seq(run->store);
-	r = keyfs_get(run->store, NULL, NULL, key, 0, &value);
-	if (r == 0)
-		since = value.seq;
-	keyfs_value_release(&value);
-	twin_init(&twin);
-	keyfs_batch_require_unchanged(twin.batch, NULL, key, since);
-	twin_put(run, &twin, number, 20);
-	expect(run, "conditional commit", commit(run, &twin, 0));
-}
-
-void
-run_sync(struct crash_run *run)
+int
+crash_run_close(struct crash_run *run)
 {
 	int r;
 
-	if (run_is_over(run))
-		return;
-	r = keyfs_sync(run->store);
-	expect(run, "sync", r);
-	if (r == 0)
-		run->synced = model_batches(run->model);
-}
-
-void
-run_flush(struct crash_run *run)
-{
-	if (!run_is_over(run))
-		expect(run, "flush", keyfs_flush(run->store));
-}
-
-void
-run_compact(struct crash_run *run)
-{
-	struct keyfs_slice all = { NULL, 0 };
-
-	if (!run_is_over(run))
-		expect(run, "compaction",
-		       keyfs_compact_range(run->store, NULL, all, all));
-}
-
-void
-run_wait_idle(struct crash_run *run)
-{
-	if (!run_is_over(run))
-		expect(run, "waiting", keyfs_wait_idle(run->store));
+	if (!run->store)
+		return 0;
+	note_work(run);
+	r = keyfs_close(run->store);
+	run->store = NULL;
+	if (!run->threads)
+		turns_end();
+	if (run->order.violation[0])
+		crash_run_give_up(run, run->order.violation, 0);
+	return r;
 }
 
 /* ---- Comparing ---- */
@@ -356,23 +243,29 @@ report_damage(void *arg, const char *file, uint64_t offset, const char *why)
 	return 0;
 }
 
-/* Everything that the store holds, read in order. */
-static struct model *
-read_all(struct crash_run *run)
+struct model *
+crash_run_read(struct crash_run *run, struct keyfs_snapshot *snapshot)
 {
+	struct keyfs_iter_options options = { .size = sizeof(options),
+					      .snapshot = snapshot };
 	struct model *model = model_new();
 	struct keyfs_iter *iter;
-	int r = keyfs_iter_new(run->store, NULL, NULL, &iter);
+	int r = keyfs_iter_new(run->store, NULL, &options, &iter);
 
-	if (r < 0)
-		give_up(run, "no iterator", r);
+	if (r < 0) {
+		crash_run_expect(run, "no iterator", r);
+		model_free(model);
+		return NULL;
+	}
 	for (bool ok = keyfs_iter_first(iter); ok; ok = keyfs_iter_next(iter))
 		model_put(model, keyfs_iter_key(iter), keyfs_iter_value(iter));
 	r = keyfs_iter_status(iter);
-	if (r < 0)
-		give_up(run, "reading in order", r);
 	keyfs_iter_free(iter);
-	return model;
+	if (r == 0)
+		return model;
+	crash_run_expect(run, "reading in order", r);
+	model_free(model);
+	return NULL;
 }
 
 /* Point reads must agree with reading in order. */
@@ -387,22 +280,27 @@ check_gets(struct crash_run *run, const struct model *found)
 				  0, &value);
 
 		if (r < 0)
-			give_up(run, "a key that the iterator showed", r);
+			crash_run_give_up(run, "a key that the iterator showed",
+					  r);
 		if (value.data.len != expected.len ||
 		    memcmp(value.data.data, expected.data, expected.len) != 0)
-			give_up(run, "a value differs from the iterator's",
-				(long)i);
+			crash_run_give_up(run,
+					  "a value differs from the iterator's",
+					  (long)i);
 		keyfs_value_release(&value);
 	}
 }
 
 /* Makes the model what was found: the state after `low` batches or more. */
-static void
-settle(struct crash_run *run, size_t low)
+void
+crash_run_compare(struct crash_run *run, size_t low)
 {
-	struct model *found = read_all(run);
-	struct model *state = model_at(run->model, low);
+	struct model *found = crash_run_read(run, NULL), *state;
 
+	/* Power or disk failed in between. */
+	if (!found)
+		return;
+	state = model_at(run->model, low);
 	while (!model_equal(found, state) && model_advance(state, run->model))
 		;
 	if (!model_equal(found, state) && run->maybe)
@@ -413,7 +311,8 @@ settle(struct crash_run *run, size_t low)
 			"them must be there, and then they hold %zu keys\n",
 			model_count(found), model_batches(run->model), low,
 			model_count(run->model));
-		give_up(run, "no prefix of the batches gives what was found",
+		crash_run_give_up(
+			run, "no prefix of the batches gives what was found",
 			(long)low);
 	}
 	check_gets(run, found);
@@ -429,7 +328,8 @@ settle(struct crash_run *run, size_t low)
 static size_t
 promised(const struct crash_run *run, enum fault_crash kind)
 {
-	if (kind == FAULT_KEEP_ALL && !run->dropped)
+	if (kind == FAULT_PROCESS_DIED ||
+	    (kind == FAULT_KEEP_ALL && !run->drops && !run->dropped))
 		return model_batches(run->model);
 	return run->synced;
 }
@@ -437,43 +337,22 @@ promised(const struct crash_run *run, enum fault_crash kind)
 static void
 open_and_settle(struct crash_run *run, size_t low)
 {
-	int r = db_open(fault_env(run->disk), STORE_PATH, &run->options,
-			&run->store);
+	int r = crash_run_open(run);
 
 	if (r < 0)
-		give_up(run, "the store does not open", r);
-	settle(run, low);
+		crash_run_give_up(run, "the store does not open", r);
+	crash_run_compare(run, low);
 	r = keyfs_verify(run->store, report_damage, NULL);
 	if (r < 0)
-		give_up(run, "the store is damaged", r);
+		crash_run_give_up(run, "the store is damaged", r);
 }
 
 static void
 reboot(struct crash_run *run, enum fault_crash kind)
 {
 	fault_env_crash(run->disk);
-	(void)keyfs_close(run->store);
-	run->store = NULL;
+	(void)crash_run_close(run);
 	fault_env_reboot(run->disk, kind, suite_random(&run->seed));
-}
-
-unsigned
-run_fill(struct crash_run *run, unsigned first)
-{
-	unsigned count = 0;
-	struct twin twin;
-	int r = 0;
-
-	while (!run_is_over(run) && r != -ENOSPC && count < FILL_MAX) {
-		twin_init(&twin);
-		twin_put(run, &twin, first + count++, FILL_BYTES);
-		r = commit(run, &twin, 0);
-		if (r != -ENOSPC)
-			expect(run, "commit", r);
-	}
-	if (!run_is_over(run) && !run->errors && r != -ENOSPC)
-		give_up(run, "the disk does not fill", count);
-	return count;
 }
 
 /* ---- Checking what a crash left ---- */
@@ -485,10 +364,11 @@ run_after(struct crash_run *run, enum fault_crash kind, uint64_t seed,
 {
 	*out = *run;
 	out->seed = seed;
-	out->errors = false;
+	out->errors = out->failing = false;
 	out->found = crash_names[kind];
 	out->disk = fault_env_after(run->disk, kind, seed);
 	crash_run_heal(out);
+	watch_disk(out);
 	out->store = NULL;
 	out->model = model_copy(run->model);
 	out->maybe = run->maybe ? model_copy(run->maybe) : NULL;
@@ -503,34 +383,60 @@ run_power_cut(struct crash_run *run, enum fault_crash kind)
 	size_t low = promised(run, kind);
 	struct crash_run after;
 
-	if (run_is_over(run))
+	if (fault_env_crashed(run->disk))
 		return;
 	fault_env_crash(run->disk);
-	(void)keyfs_close(run->store);
-	run->store = NULL;
+	(void)crash_run_close(run);
 	run_after(run, kind, seed, &after);
 	open_and_settle(&after, low);
 	model_free(run->model);
 	model_free(run->maybe);
 	run->model = model_copy(after.model);
 	run->maybe = NULL;
-	run->synced = after.synced;
+	if (kind != FAULT_PROCESS_DIED)
+		run->synced = after.synced;
 	crash_run_fini(&after);
 	fault_env_reboot(run->disk, kind, seed);
 	run_open(run);
+	if (run_is_over(run))
+		return;
+	/* What the last process has left is durable when a store is open. */
+	run->synced = model_batches(run->model);
+	run->dropped = false;
 }
 
-/* The power goes in the middle of recovery. */
-static void
-crash_in_recovery(struct crash_run *run)
+/* The recovery of what a crash of that kind left is cut short too.  Returns how
+ * many batches must be there after it. */
+static size_t
+crash_in_recovery(struct crash_run *run, enum fault_crash kind, size_t low)
 {
-	enum fault_crash kind = suite_random(&run->seed) % FAULT_CRASH_KINDS;
+	enum fault_crash next = suite_random(&run->seed) % FAULT_CRASH_KINDS;
 
-	fault_env_crash_at(run->disk, suite_random(&run->seed) % 60);
-	(void)db_open(fault_env(run->disk), STORE_PATH, &run->options,
-		      &run->store);
-	reboot(run, kind);
+	fault_env_crash_at(run->disk,
+			   suite_random(&run->seed) % RECOVERY_CALLS);
+	(void)crash_run_open(run);
+	reboot(run, next);
+	run->work[WORK_RECOVERIES_CUT]++;
+	count_state();
 	fault_env_crash_at(run->disk, UINT64_MAX);
+	/* What only the dead process had seen dies with the machine. */
+	return kind == FAULT_PROCESS_DIED && next != FAULT_PROCESS_DIED
+		       ? run->synced
+		       : low;
+}
+
+/* A store that was recovered takes writes like any other. */
+static void
+write_on(struct crash_run *run)
+{
+	size_t batches;
+
+	run_puts(run, 0, 3, 30);
+	run_sync(run);
+	run_put(run, 1, 30);
+	batches = promised(run, FAULT_DROP_ALL);
+	reboot(run, FAULT_DROP_ALL);
+	open_and_settle(run, batches);
 }
 
 /* What was found stays, however often it is recovered, and is built upon. */
@@ -543,16 +449,24 @@ check_again(struct crash_run *run)
 	reboot(run, kind);
 	open_and_settle(run, batches);
 	if (model_batches(run->model) != batches)
-		give_up(run, "a second recovery found more", (long)batches);
-	run_puts(run, 0, 3, 30);
-	run_sync(run);
-	run_put(run, 1, 30);
-	batches = promised(run, FAULT_DROP_ALL);
-	reboot(run, FAULT_DROP_ALL);
-	open_and_settle(run, batches);
-	if (keyfs_close(run->store) < 0)
-		give_up(run, "closing", 0);
-	run->store = NULL;
+		crash_run_give_up(run, "a second recovery found more",
+				  (long)batches);
+	if (suite_random(&run->seed) % WRITE_ON_ONE_IN == 0)
+		write_on(run);
+	if (crash_run_close(run) < 0)
+		crash_run_give_up(run, "closing", 0);
+}
+
+void
+crash_run_end(struct crash_run *run)
+{
+	fault_env_crash(run->disk);
+	(void)crash_run_close(run);
+	crash_run_heal(run);
+	if (!getenv("KEYFS_TEST_LOG"))
+		return;
+	fprintf(stderr, "the calls on the disk up to the crash:\n");
+	fault_env_trace(run->disk, stderr);
 }
 
 void
@@ -561,11 +475,14 @@ crash_run_check(struct crash_run *run, enum fault_crash kind, uint64_t seed)
 	struct crash_run after;
 	size_t low = promised(run, kind);
 
+	count_state();
 	run_after(run, kind, seed, &after);
-	if (suite_random(&after.seed) % 4 == 0)
-		crash_in_recovery(&after);
+	/* And now and then in the recovery of that. */
+	while (suite_random(&after.seed) % 4 == 0)
+		low = crash_in_recovery(&after, kind, low);
 	open_and_settle(&after, low);
 	fault_env_set_capacity(after.disk, ROOM_BYTES);
 	check_again(&after);
+	memcpy(run->work, after.work, sizeof(run->work));
 	crash_run_fini(&after);
 }

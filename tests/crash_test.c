@@ -3,10 +3,12 @@
  * that reaches the disk, and with every call failing.
  *
  * KEYFS_TEST_POINTS is how many of a script's calls are tried, spread over it from
- * a random first one; 0 means all.  A failure names its KEYFS_TEST_CASE, which runs
- * it alone; KEYFS_TEST_LOG=1 shows what the stores reported and the calls before
- * the fault.  The store's threads make the order of the calls differ a little
- * between runs, so a case repeats mostly, not always. */
+ * a random first one; 0 means all.  KEYFS_TEST_SCRIPT is the name of the only one
+ * to run.  A failure names its KEYFS_TEST_CASE, which runs
+ * it alone, and exactly as before: the store's threads take turns by the seed
+ * (turns.h).  KEYFS_TEST_LOG=1 shows what the stores reported and the calls before
+ * the fault.  One test has the system's threads instead, for what a seed's turns
+ * do not show; its cases repeat mostly. */
 #include <config.h>
 
 #include <errno.h>
@@ -16,256 +18,15 @@
 #include <string.h>
 
 #include "tests/crash_run.h"
+#include "tests/crash_scripts.h"
 #include "tests/suite.h"
 
-#define POINTS 3
-#define TIMEOUT_S 600
-/* What the store keeps free of a disk beyond its reserve, and a little. */
-#define FULL_BYTES (UINT64_C(6) << 20)
-#define ROOM_BYTES (UINT64_C(1) << 30)
-#define MARK_BYTES_MAX 24
-
-/* ---- The scripts ---- */
-
-static void
-new_store(struct crash_run *run)
-{
-	run_open(run);
-	run_close(run);
-	run_open(run);
-	run_close(run);
-}
-
-static void
-puts_and_syncs(struct crash_run *run)
-{
-	run_open(run);
-	for (unsigned i = 0; i < 12; i++) {
-		run_put(run, i % 7, 40);
-		if (i % 3 == 2)
-			run_sync(run);
-	}
-	run_close(run);
-}
-
-/* No sync and no flush asked for: the memtables fill, one log follows the other. */
-static void
-log_switches(struct crash_run *run)
-{
-	run_open(run);
-	for (unsigned i = 0; i < 12; i++)
-		run_puts(run, i * 5, 8, 150);
-	run_sync(run);
-	for (unsigned i = 0; i < 12; i++)
-		run_puts(run, i * 3, 8, 150);
-	run_close(run);
-}
-
-static void
-sync_reaches_older_logs(struct crash_run *run)
-{
-	run_open(run);
-	for (unsigned i = 0; i < 4; i++) {
-		run_puts(run, i, 10, 300);
-		run_puts(run, i + 20, 10, 300);
-		run_put(run, 100 + i, 10);
-		run_sync(run);
-	}
-	run_put(run, 50, 10);
-	run_close(run);
-}
-
-static void
-flushes(struct crash_run *run)
-{
-	run_open(run);
-	for (unsigned i = 0; i < 4; i++) {
-		run_puts(run, i, 6, 60);
-		run_flush(run);
-		run_put(run, 100 + i, 60);
-	}
-	run_sync(run);
-	run_close(run);
-}
-
-static void
-compactions(struct crash_run *run)
-{
-	run_open(run);
-	for (unsigned i = 0; i < 5; i++) {
-		run_puts(run, i * 4, 12, 100);
-		run_flush(run);
-		run_puts(run, 100 - i * 4, 6, 100);
-	}
-	run_compact(run);
-	run_puts(run, 0, 10, 50);
-	run_deletes(run, 20, 30);
-	run_compact(run);
-	run_wait_idle(run);
-	run_put(run, 1, 20);
-	run_close(run);
-}
-
-static void
-clean_reopens(struct crash_run *run)
-{
-	for (unsigned i = 0; i < 4; i++) {
-		run_open(run);
-		run_puts(run, i * 2, 3, 50);
-		run_put(run, i, 30);
-		run_close(run);
-	}
-}
-
-static void
-crashes_and_more_crashes(struct crash_run *run)
-{
-	static const enum fault_crash kinds[] = { FAULT_SUBSET, FAULT_DROP_ALL,
-						  FAULT_KEEP_ALL,
-						  FAULT_TEAR_LAST };
-
-	run_open(run);
-	for (unsigned i = 0; i < 4; i++) {
-		run_puts(run, i, 4, 60);
-		run_sync(run);
-		run_puts(run, i + 10, 4, 60);
-		run_put(run, i + 20, 10);
-		run_power_cut(run, kinds[i]);
-		run_put(run, i + 30, 10);
-		run_sync(run);
-	}
-	run_close(run);
-}
-
-static void
-deletes(struct crash_run *run)
-{
-	run_open(run);
-	run_puts(run, 0, 30, 60);
-	run_flush(run);
-	run_deletes(run, 0, 20);
-	run_sync(run);
-	run_flush(run);
-	run_puts(run, 5, 5, 30);
-	run_deletes(run, 0, 40);
-	run_compact(run);
-	run_put(run, 7, 20);
-	run_close(run);
-}
-
-static void
-conditions(struct crash_run *run)
-{
-	run_open(run);
-	for (unsigned i = 0; i < 6; i++) {
-		run_put_if_absent(run, i % 4);
-		run_put_if_unchanged(run, i);
-		if (i == 2)
-			run_flush(run);
-		if (i % 2)
-			run_deletes(run, i, 1);
-	}
-	run_sync(run);
-	run_put_if_absent(run, 3);
-	run_close(run);
-}
-
-static void
-full_memtables(struct crash_run *run)
-{
-	run_open(run);
-	for (unsigned i = 0; i < 60; i++)
-		run_puts(run, i * 7 % 50, 4, 180);
-	run_wait_idle(run);
-	run_puts(run, 0, 4, 50);
-	run_close(run);
-}
-
-static void
-full_disk(struct crash_run *run)
-{
-	unsigned tried;
-
-	fault_env_set_capacity(run->disk, FULL_BYTES);
-	run_open(run);
-	run_put(run, 0, 100);
-	run_sync(run);
-	tried = run_fill(run, 1);
-	run_deletes(run, 1, tried);
-	run_sync(run);
-	fault_env_set_capacity(run->disk, ROOM_BYTES);
-	run_wait_idle(run);
-	run_put(run, 0, 50);
-	run_sync(run);
-	run_close(run);
-}
-
-static void
-large_values(struct crash_run *run)
-{
-	run_open(run);
-	for (unsigned i = 0; i < 5; i++) {
-		run_put(run, i, 3000 + i * 9000);
-		run_put(run, i + 10, 10);
-		if (i == 2)
-			run_sync(run);
-	}
-	run_flush(run);
-	run_put(run, 2, 20000);
-	run_close(run);
-}
-
-static void
-every_commit_synced(struct crash_run *run)
-{
-	run->options.commit_interval_ms = KEYFS_COMMIT_ALWAYS;
-	run_open(run);
-	for (unsigned i = 0; i < 15; i++)
-		run_puts(run, i, 2, 120);
-	run_close(run);
-}
-
-static void
-a_snapshot_through_compaction(struct crash_run *run)
-{
-	struct keyfs_snapshot *snapshot = NULL;
-
-	run_open(run);
-	run_puts(run, 0, 15, 80);
-	if (!run_is_over(run))
-		(void)keyfs_snapshot_new(run->store, &snapshot);
-	run_flush(run);
-	run_puts(run, 0, 10, 80);
-	run_deletes(run, 5, 5);
-	run_compact(run);
-	keyfs_snapshot_free(snapshot);
-	run_puts(run, 3, 5, 30);
-	run_compact(run);
-	run_close(run);
-}
-
-static const struct {
-	const char *name;
-	void (*run)(struct crash_run *run);
-} workloads[] = {
-	{ "new_store", new_store },
-	{ "puts_and_syncs", puts_and_syncs },
-	{ "log_switches", log_switches },
-	{ "sync_reaches_older_logs", sync_reaches_older_logs },
-	{ "flushes", flushes },
-	{ "compactions", compactions },
-	{ "clean_reopens", clean_reopens },
-	{ "crashes_and_more_crashes", crashes_and_more_crashes },
-	{ "deletes", deletes },
-	{ "conditions", conditions },
-	{ "full_memtables", full_memtables },
-	{ "full_disk", full_disk },
-	{ "large_values", large_values },
-	{ "every_commit_synced", every_commit_synced },
-	{ "a_snapshot_through_compaction", a_snapshot_through_compaction },
-};
-
-#define WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
+#define POINTS 5
+/* Of a heavy script's calls this part is tried. */
+#define HEAVY_PART 8
+/* Cases with the system's threads, for each script. */
+#define THREADED_POINTS 1
+#define TIMEOUT_S 3600
 
 /* ---- Which calls ---- */
 
@@ -275,10 +36,8 @@ struct points {
 };
 
 static struct points
-spread(uint64_t calls, uint64_t *random)
+spread(uint64_t calls, uint64_t wanted, uint64_t *random)
 {
-	const char *given = getenv("KEYFS_TEST_POINTS");
-	uint64_t wanted = given ? strtoull(given, NULL, 0) : POINTS;
 	struct points points = { 0, 1, calls };
 
 	if (wanted && calls > wanted) {
@@ -289,13 +48,30 @@ spread(uint64_t calls, uint64_t *random)
 }
 
 static uint64_t
-calls_of(int workload, uint64_t seed)
+points_wanted(int script, unsigned part)
+{
+	const char *given = getenv("KEYFS_TEST_POINTS");
+	uint64_t wanted = given ? strtoull(given, NULL, 0) : POINTS;
+
+	if (crash_scripts[script].heavy)
+		part *= HEAVY_PART;
+	return wanted > part ? wanted / part : wanted != 0;
+}
+
+static void
+begin(struct crash_run *run, int script, uint64_t seed)
+{
+	crash_run_init(run, crash_scripts[script].name, seed);
+}
+
+static uint64_t
+calls_of(int script, uint64_t seed)
 {
 	struct crash_run run;
 	uint64_t calls;
 
-	crash_run_init(&run, workloads[workload].name, seed);
-	workloads[workload].run(&run);
+	begin(&run, script, seed);
+	crash_scripts[script].run(&run);
 	ck_assert_ptr_null(run.store);
 	calls = fault_env_calls(run.disk);
 	/* Undisturbed, it ends with everything durable. */
@@ -304,32 +80,20 @@ calls_of(int workload, uint64_t seed)
 	return calls;
 }
 
-/* Before a case is looked at. */
-static void
-show_calls(struct crash_run *run)
-{
-	if (!getenv("KEYFS_TEST_LOG"))
-		return;
-	fprintf(stderr, "the calls on the disk up to the crash:\n");
-	fault_env_trace(run->disk, stderr);
-}
-
 /* ---- Power cuts ---- */
 
 static void
-cut_power_at(int workload, uint64_t point, uint64_t seed)
+cut_power_at(int script, uint64_t point, uint64_t seed, bool threads)
 {
 	struct crash_run run;
 
-	crash_run_init(&run, workloads[workload].name, seed);
+	begin(&run, script, seed);
+	run.threads = threads;
 	snprintf(run.replay, sizeof(run.replay), "%d,%" PRIu64 ",%" PRIu64,
-		 workload, point, seed);
+		 script, point, seed);
 	fault_env_crash_at(run.disk, point);
-	workloads[workload].run(&run);
-	fault_env_crash(run.disk);
-	(void)keyfs_close(run.store);
-	run.store = NULL;
-	show_calls(&run);
+	crash_scripts[script].run(&run);
+	crash_run_end(&run);
 	for (int kind = 0; kind < FAULT_CRASH_KINDS; kind++)
 		crash_run_check(&run, (enum fault_crash)kind,
 				suite_random(&seed));
@@ -341,10 +105,21 @@ START_TEST(every_power_cut_leaves_a_prefix)
 {
 	uint64_t random = suite_seed();
 	uint64_t calls = calls_of(_i, random);
-	struct points points = spread(calls, &random);
+	struct points points = spread(calls, points_wanted(_i, 1), &random);
 
 	for (; points.next < points.end; points.next += points.step)
-		cut_power_at(_i, points.next, suite_random(&random));
+		cut_power_at(_i, points.next, suite_random(&random), false);
+}
+END_TEST
+
+START_TEST(so_it_does_with_the_system_s_threads)
+{
+	uint64_t random = suite_seed();
+	uint64_t calls = calls_of(_i, random);
+	struct points points = spread(calls, THREADED_POINTS, &random);
+
+	for (; points.next < points.end; points.next += points.step)
+		cut_power_at(_i, points.next, suite_random(&random), true);
 }
 END_TEST
 
@@ -363,43 +138,76 @@ static const struct {
 	  { .calls = FAULT_ON(FAULT_WRITE), .error = -EIO, .partial = true } },
 	{ "a failing sync",
 	  { .calls = FAULT_ON(FAULT_SYNC), .error = -EIO, .drop = true } },
+	{ "a failing sync of names",
+	  { .calls = FAULT_ON(FAULT_DIR_SYNC), .error = -EIO } },
+	{ "ENOSPC for ever, in a part of a write",
+	  { .calls = FAULT_ON(FAULT_WRITE),
+	    .error = -ENOSPC,
+	    .forever = true,
+	    .partial = true } },
 };
 
 #define FAULTS (sizeof(faults) / sizeof(faults[0]))
 
 static void
-fail_call(int workload, unsigned fault, uint64_t point, uint64_t seed)
+fail_call(int script, unsigned fault, uint64_t point, uint64_t seed)
 {
+	static const enum fault_crash kinds[] = {
+		FAULT_PROCESS_DIED, FAULT_KEEP_ALL, FAULT_DROP_ALL, FAULT_SUBSET
+	};
 	struct fault_rule rule = faults[fault].rule;
 	struct crash_run run;
 
 	rule.skip = point;
-	crash_run_init(&run, workloads[workload].name, seed);
+	begin(&run, script, seed);
 	snprintf(run.replay, sizeof(run.replay),
-		 "%d,%" PRIu64 ",%" PRIu64 ",%u", workload, point, seed, fault);
+		 "%d,%" PRIu64 ",%" PRIu64 ",%u", script, point, seed, fault);
 	run.errors = true;
-	run.dropped = rule.drop;
+	run.drops = rule.drop;
 	fault_env_fail(run.disk, &rule);
-	workloads[workload].run(&run);
-	(void)keyfs_close(run.store);
-	run.store = NULL;
-	show_calls(&run);
-	crash_run_heal(&run);
-	fault_env_crash(run.disk);
-	crash_run_check(&run, FAULT_KEEP_ALL, suite_random(&seed));
-	crash_run_check(&run, FAULT_DROP_ALL, suite_random(&seed));
+	crash_scripts[script].run(&run);
+	crash_run_end(&run);
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		crash_run_check(&run, kinds[i], suite_random(&seed));
 	crash_run_fini(&run);
+}
+
+/* How many of each call a script makes. */
+static void
+count_calls(int script, uint64_t seed, uint64_t counts[FAULT_CALLS])
+{
+	struct crash_run run;
+
+	begin(&run, script, seed);
+	crash_scripts[script].run(&run);
+	for (unsigned call = 0; call < FAULT_CALLS; call++)
+		counts[call] = fault_env_count(run.disk, call);
+	crash_run_fini(&run);
+}
+
+static uint64_t
+calls_that_fit(const struct fault_rule *rule,
+	       const uint64_t counts[FAULT_CALLS])
+{
+	uint64_t fit = 0;
+
+	for (unsigned call = 0; call < FAULT_CALLS; call++) {
+		if (rule->calls & FAULT_ON(call))
+			fit += counts[call];
+	}
+	return fit;
 }
 
 START_TEST(no_failing_call_loses_what_was_synced)
 {
-	uint64_t random = suite_seed();
-	uint64_t calls = calls_of(_i, random);
+	uint64_t random = suite_seed(), counts[FAULT_CALLS];
 
+	count_calls(_i, suite_random(&random), counts);
 	for (unsigned fault = 0; fault < FAULTS; fault++) {
-		struct points points = spread(calls, &random);
+		struct points points =
+			spread(calls_that_fit(&faults[fault].rule, counts),
+			       points_wanted(_i, FAULTS), &random);
 
-		points.step *= 2;
 		for (; points.next < points.end; points.next += points.step)
 			fail_call(_i, fault, points.next,
 				  suite_random(&random));
@@ -407,83 +215,89 @@ START_TEST(no_failing_call_loses_what_was_synced)
 }
 END_TEST
 
-/* ---- The order of syncs ---- */
+/* ---- Tests of the test ---- */
 
-struct order {
-	struct fault_env *disk;
-	char manifest[64]; /* that CURRENT or its successor names */
-	char violation[256];
+static const char *const work_names[WORK_KINDS] = {
+	[WORK_OPENS] = "opened",
+	[WORK_READ_ONLY_OPENS] = "opened for reading",
+	[WORK_COMMITS] = "commits",
+	[WORK_CONDITIONS_KEPT] = "conditions kept",
+	[WORK_CONDITIONS_FAILED] = "conditions failed",
+	[WORK_SNAPSHOTS] = "snapshots",
+	[WORK_FLUSHES] = "flushes",
+	[WORK_COMPACTIONS] = "compactions",
+	[WORK_MOVES] = "trivial moves",
+	[WORK_TABLES_DELETED] = "tables deleted",
+	[WORK_STOPS] = "writers stopped",
+	[WORK_OLDER_LOGS_SYNCED] = "syncs of an older log",
+	[WORK_INTERVALS] = "syncs of the interval",
+	[WORK_MANIFESTS_RENEWED] = "manifests renewed",
+	[WORK_RECORDS_REPLAYED] = "records replayed",
+	[WORK_TAILS_DROPPED] = "torn tails dropped",
+	[WORK_LEFTOVERS_REMOVED] = "leftovers removed",
+	[WORK_DISK_FULL] = "disks full",
+	[WORK_DISK_FREED] = "disks freed",
+	[WORK_RESERVES_GIVEN] = "reserves given back",
+	[WORK_RESERVES_TAKEN] = "reserves taken",
+	[WORK_SYNCS_FAILED] = "failed syncs survived",
+	[WORK_RECOVERIES_CUT] = "recoveries cut short",
 };
 
-static void
-note_violation(struct order *order, const char *what, const char *name)
+/* A script that stops doing what it is for would go unnoticed. */
+START_TEST(the_scripts_pass_through_every_kind_of_work)
 {
-	if (order->violation[0] == '\0')
-		snprintf(order->violation, sizeof(order->violation), "%s %s",
-			 what, name);
-}
-
-/* The manifest that a file like CURRENT names: the word before the blank. */
-static bool
-named_manifest(struct order *order, const char *current)
-{
-	char text[64] = { 0 };
-	uint64_t size;
-
-	if (fault_env_size(order->disk, current, &size) < 0 || size == 0 ||
-	    size >= sizeof(text) ||
-	    fault_env_peek(order->disk, current, 0, text, size) < 0)
-		return false;
-	text[strcspn(text, " \n")] = '\0';
-	memcpy(order->manifest, text, sizeof(order->manifest));
-	return true;
-}
-
-/* Behind its last record a manifest may have an unsynced mark. */
-static bool
-is_durable(struct order *order, const char *name)
-{
-	return fault_env_name_synced(order->disk, name) &&
-	       fault_env_unsynced_bytes(order->disk, name) <= MARK_BYTES_MAX;
-}
-
-static void
-watch_order(void *arg, enum fault_call call, const char *name, const char *to)
-{
-	struct order *order = arg;
-
-	if (call == FAULT_RENAME && strcmp(to, "CURRENT") == 0) {
-		if (fault_env_unsynced_bytes(order->disk, name) > 0)
-			note_violation(order, "renamed unsynced", name);
-		if (!named_manifest(order, name))
-			note_violation(order, "names no manifest:", name);
-		else if (!is_durable(order, order->manifest))
-			note_violation(order, "CURRENT names unsynced",
-				       order->manifest);
-	}
-	if (call == FAULT_UNLINK && strstr(name, "MANIFEST") &&
-	    !fault_env_synced(order->disk, "CURRENT"))
-		note_violation(order, "CURRENT is unsynced, removed", name);
-	if (call == FAULT_UNLINK && strcmp(name, "CURRENT") == 0)
-		note_violation(order, "removed", name);
-}
-
-/* Nothing is named before it is durable, nothing removed before what replaces it
- * is. */
-START_TEST(names_follow_syncs)
-{
-	struct order order = { 0 };
+	uint64_t seed = suite_seed(), work[WORK_KINDS] = { 0 };
+	uint64_t looked = 0;
 	struct crash_run run;
 
-	crash_run_init(&run, workloads[_i].name, suite_seed());
-	order.disk = run.disk;
-	fault_env_watch(run.disk, watch_order, &order);
-	workloads[_i].run(&run);
-	if (order.violation[0]) {
-		fault_env_trace(run.disk, stderr);
-		ck_abort_msg("%s: %s", workloads[_i].name, order.violation);
+	for (unsigned i = 0; i < crash_script_count * 2; i++) {
+		begin(&run, (int)(i / 2), suite_random(&seed));
+		crash_scripts[i / 2].run(&run);
+		crash_run_check(&run, FAULT_SUBSET, suite_random(&seed));
+		for (unsigned kind = 0; kind < WORK_KINDS; kind++)
+			work[kind] += run.work[kind];
+		looked += run.order.looked;
+		crash_run_fini(&run);
 	}
+	for (unsigned kind = 0; kind < WORK_KINDS; kind++) {
+		printf("%s: %" PRIu64 "\n", work_names[kind], work[kind]);
+		ck_assert_msg(work[kind] > 0, "no script passes through: %s",
+			      work_names[kind]);
+	}
+	ck_assert_uint_ge(crash_script_count, 30);
+	ck_assert_uint_gt(looked, 100);
+}
+END_TEST
+
+/* The calls of one case as text. */
+static char *
+trace_of(int script, uint64_t seed)
+{
+	struct crash_run run;
+	size_t size;
+	char *text;
+	FILE *out = open_memstream(&text, &size);
+
+	begin(&run, script, seed);
+	fault_env_crash_at(run.disk, 150 + seed % 100);
+	crash_scripts[script].run(&run);
+	crash_run_end(&run);
+	fault_env_trace(run.disk, out);
+	fclose(out);
+	crash_run_check(&run, FAULT_SUBSET, seed);
 	crash_run_fini(&run);
+	return text;
+}
+
+START_TEST(a_case_repeats_exactly)
+{
+	uint64_t seed = suite_seed();
+
+	char *first = trace_of(_i, seed), *again = trace_of(_i, seed);
+
+	ck_assert_str_eq(first, again);
+	free(first);
+	free(again);
 }
 END_TEST
 
@@ -491,38 +305,71 @@ START_TEST(one_case_again)
 {
 	const char *given = getenv("KEYFS_TEST_CASE");
 	unsigned long long point, seed;
-	unsigned workload, fault;
-	int n = sscanf(given, "%u,%llu,%llu,%u", &workload, &point, &seed,
+	unsigned script, fault;
+	int n = sscanf(given, "%u,%llu,%llu,%u", &script, &point, &seed,
 		       &fault);
 
 	ck_assert_int_ge(n, 3);
-	ck_assert_uint_lt(workload, WORKLOADS);
+	ck_assert_uint_lt(script, crash_script_count);
 	if (n == 3) {
-		cut_power_at((int)workload, point, seed);
+		cut_power_at((int)script, point, seed,
+			     getenv("KEYFS_TEST_THREADS") != NULL);
 		return;
 	}
 	ck_assert_uint_lt(fault, FAULTS);
-	fail_call((int)workload, fault, point, seed);
+	fail_call((int)script, fault, point, seed);
 }
 END_TEST
+
+/* All scripts, or the one that KEYFS_TEST_SCRIPT names. */
+static void
+choose_scripts(int *first, int *end)
+{
+	const char *given = getenv("KEYFS_TEST_SCRIPT");
+
+	*first = 0;
+	*end = (int)crash_script_count;
+	for (int i = 0; given && i < *end; i++) {
+		if (strcmp(crash_scripts[i].name, given) == 0) {
+			*first = i;
+			*end = i + 1;
+		}
+	}
+}
+
+static void
+add_tests(TCase *tcase)
+{
+	int first, end;
+
+	choose_scripts(&first, &end);
+	if (getenv("KEYFS_TEST_CASE")) {
+		tcase_add_test(tcase, one_case_again);
+		return;
+	}
+	if (!getenv("KEYFS_TEST_SCRIPT"))
+		tcase_add_test(tcase,
+			       the_scripts_pass_through_every_kind_of_work);
+	tcase_add_loop_test(tcase, a_case_repeats_exactly, first, end);
+	tcase_add_loop_test(tcase, every_power_cut_leaves_a_prefix, first, end);
+	tcase_add_loop_test(tcase, no_failing_call_loses_what_was_synced, first,
+			    end);
+	tcase_add_loop_test(tcase, so_it_does_with_the_system_s_threads, first,
+			    end);
+}
 
 int
 main(void)
 {
 	Suite *suite = suite_create("crash");
 	TCase *tcase = tcase_create("crash");
+	int r;
 
+	crash_run_count_states();
 	tcase_set_timeout(tcase, TIMEOUT_S);
-	if (getenv("KEYFS_TEST_CASE")) {
-		tcase_add_test(tcase, one_case_again);
-	} else {
-		tcase_add_loop_test(tcase, names_follow_syncs, 0, WORKLOADS);
-		tcase_add_loop_test(tcase, every_power_cut_leaves_a_prefix, 0,
-				    WORKLOADS);
-		tcase_add_loop_test(tcase,
-				    no_failing_call_loses_what_was_synced, 0,
-				    WORKLOADS);
-	}
+	add_tests(tcase);
 	suite_add_tcase(suite, tcase);
-	return suite_main(suite);
+	r = suite_main(suite);
+	printf("%" PRIu64 " crash states were checked\n", crash_run_states());
+	return r;
 }

@@ -216,7 +216,7 @@ fault_dir_sync(struct env_dir *base)
 
 	if (r == 0 && !fault->dying)
 		disk_dir_sync(fault->disk, dir->dir);
-	if (call.rule && call.rule->drop)
+	if (call.rule && call.rule->drop_names)
 		disk_dir_drop(fault->disk, dir->dir);
 	return leave(&call, r);
 }

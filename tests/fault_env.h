@@ -74,8 +74,9 @@ struct fault_rule {
 	int error;    /* negative errno */
 	bool forever; /* all later ones that fit fail too */
 	bool partial; /* a write fails after a part of it, chosen at random */
-	bool drop;    /* a sync forgets what it should have written, contents or
-		       * names: later syncs succeed without it */
+	bool drop;    /* a sync forgets what it should have written: later syncs
+		       * succeed without it */
+	bool drop_names; /* so does one of a directory */
 };
 
 #define FAULT_RULES 8

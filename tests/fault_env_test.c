@@ -139,7 +139,7 @@ START_TEST(a_failed_sync_may_forget_names)
 {
 	const struct fault_rule rule = { .calls = FAULT_ON(FAULT_DIR_SYNC),
 					 .error = -EIO,
-					 .drop = true };
+					 .drop_names = true };
 
 	env_file_close(create_durable("a", "a", 1));
 	env_file_close(create("b"));
