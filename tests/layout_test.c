@@ -388,6 +388,145 @@ START_TEST(a_superblock_survives_and_a_newer_one_is_refused_as_such)
 }
 END_TEST
 
+/* ---- What decodes is what some encoder makes ---- */
+
+static struct keyfs_slice
+key_of(const struct layout_place *at, struct layout_key *key)
+{
+	switch (at->kind) {
+	case LAYOUT_SUPER:
+		return layout_key_super(key);
+	case LAYOUT_INOS:
+		return layout_key_inos(key);
+	case LAYOUT_MOVES:
+		return layout_key_moves(key);
+	case LAYOUT_TOTALS:
+		return layout_key_totals(key);
+	case LAYOUT_ATTR:
+		return layout_key_attr(key, at->ino);
+	case LAYOUT_ENTRY:
+		return layout_key_entry(key, at->ino, at->name);
+	case LAYOUT_LINK:
+		return layout_key_link(key, at->ino);
+	case LAYOUT_DATA:
+		return layout_key_chunk(key, at->ino, at->chunk);
+	case LAYOUT_ORPHAN:
+		return layout_key_orphan(key, at->ino);
+	}
+	ck_abort_msg("a kind that no key has");
+}
+
+/* Random bytes that look like a key at first. */
+static size_t
+random_key(uint8_t *out)
+{
+	size_t len = below(20);
+
+	for (size_t i = 0; i < len; i++)
+		out[i] = below(3) ? 0 : (uint8_t)suite_random(&seed);
+	if (len)
+		out[0] = (uint8_t) "SICO"[below(4)];
+	if (len > 1 && out[0] == 'S' && below(2))
+		out[1] = (uint8_t) "NRT"[below(3)];
+	if (len > 9 && out[0] == 'I')
+		out[9] = (uint8_t) "AEL"[below(3)];
+	return len;
+}
+
+START_TEST(a_key_that_parses_is_made_again_the_same)
+{
+	unsigned parsed = 0;
+
+	seed = suite_seed();
+	for (int i = 0; i < 50000; i++) {
+		size_t len = random_key(bytes);
+		struct layout_place at;
+		struct layout_key key;
+		struct keyfs_slice again;
+
+		if (layout_key_parse(keyfs_bytes(bytes, len), &at))
+			continue;
+		parsed++;
+		again = key_of(&at, &key);
+		ck_assert_uint_eq(again.len, len);
+		ck_assert_mem_eq(again.data, bytes, len);
+	}
+	ck_assert_uint_gt(parsed, 100);
+}
+END_TEST
+
+START_TEST(an_entry_that_decodes_is_made_again_the_same)
+{
+	unsigned decoded = 0;
+
+	seed = suite_seed();
+	for (int i = 0; i < 50000; i++) {
+		size_t len = below(LAYOUT_ENTRY_MAX);
+		uint8_t again[LAYOUT_ENTRY_MAX];
+		struct layout_entry entry;
+
+		for (size_t at = 0; at < len; at++)
+			bytes[at] = (uint8_t)(suite_random(&seed) >> below(60));
+		bytes[0] &= 0xf;
+		if (layout_entry_decode(keyfs_bytes(bytes, len), &entry))
+			continue;
+		decoded++;
+		ck_assert_uint_gt(entry.ino, LAYOUT_ROOT);
+		ck_assert_uint_le(entry.ino, LAYOUT_INO_MAX);
+		ck_assert_uint_eq(layout_entry_encode(&entry, again), len);
+		ck_assert_mem_eq(again, bytes, len);
+	}
+	ck_assert_uint_gt(decoded, 100);
+}
+END_TEST
+
+/* Every bit of it turned: refused, or part of what it says. */
+START_TEST(a_superblock_that_decodes_is_made_again_the_same)
+{
+	struct layout_super super = { .inline_max = LAYOUT_INLINE,
+				      .chunk_size = LAYOUT_CHUNK,
+				      .created = { 1700000000, 5 } };
+	uint8_t again[LAYOUT_SUPER_SIZE];
+
+	for (unsigned bit = 0; bit < 8 * LAYOUT_SUPER_SIZE; bit++) {
+		struct keyfs_slice value = {
+			bytes, layout_super_encode(&super, bytes)
+		};
+		struct layout_super out;
+
+		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		if (layout_super_decode(value, &out))
+			continue;
+		ck_assert_uint_eq(layout_super_encode(&out, again), value.len);
+		ck_assert_mem_eq(again, bytes, value.len);
+	}
+}
+END_TEST
+
+START_TEST(what_no_encoder_makes_is_refused)
+{
+	enum layout_orphan orphan;
+	struct layout_entry entry;
+	uint64_t number;
+
+	/* An entry for the root. */
+	ck_assert_int_eq(layout_entry_decode(keyfs_bytes("\x04\1", 2), &entry),
+			 -EUCLEAN);
+	ck_assert_int_eq(layout_entry_decode(keyfs_bytes("\x04\2", 2), &entry),
+			 0);
+	ck_assert_int_eq(layout_orphan_decode(keyfs_bytes("\0", 1), &orphan),
+			 -EUCLEAN);
+	ck_assert_int_eq(layout_orphan_decode(keyfs_bytes("\3", 1), &orphan),
+			 -EUCLEAN);
+	ck_assert_int_eq(layout_orphan_decode(keyfs_bytes("\1\1", 2), &orphan),
+			 -EUCLEAN);
+	ck_assert_int_eq(layout_number_decode(keyfs_str("1234567"), &number),
+			 -EUCLEAN);
+	ck_assert_int_eq(layout_number_decode(keyfs_str("123456789"), &number),
+			 -EUCLEAN);
+}
+END_TEST
+
 static Suite *
 layout_suite(void)
 {
@@ -407,6 +546,10 @@ layout_suite(void)
 	tcase_add_test(
 		tcase,
 		a_superblock_survives_and_a_newer_one_is_refused_as_such);
+	tcase_add_test(tcase, a_key_that_parses_is_made_again_the_same);
+	tcase_add_test(tcase, an_entry_that_decodes_is_made_again_the_same);
+	tcase_add_test(tcase, a_superblock_that_decodes_is_made_again_the_same);
+	tcase_add_test(tcase, what_no_encoder_makes_is_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
