@@ -1246,6 +1246,52 @@ START_TEST(a_spoilt_tree_answers_and_is_told_of)
 }
 END_TEST
 
+/* ---- Large ones ---- */
+
+#define CYCLE_LENGTH 20000u
+#define CYCLE_FIRST UINT64_C(1000000)
+
+/* A directory of the cycle: it holds the next one. */
+static void
+put_link_of_cycle(unsigned i)
+{
+	uint64_t before = (i + CYCLE_LENGTH - 1) % CYCLE_LENGTH;
+
+	spoilt.parent = CYCLE_FIRST + before;
+	put_attr(CYCLE_FIRST + i);
+	put_entry(CYCLE_FIRST + i, "sub", CYCLE_FIRST + (i + 1) % CYCLE_LENGTH,
+		  S_IFDIR);
+}
+
+/* A walk for each directory over all of them would take hours where there are a
+ * million. */
+START_TEST(a_long_cycle_is_walked_once)
+{
+	struct layout_key key;
+	struct tree *tree;
+	uint64_t ino;
+	bool gone;
+
+	take_attr(dir_a);
+	spoilt.nlink = 3;
+	spoilt.entries = 1;
+	for (unsigned i = 0; i < CYCLE_LENGTH; i++)
+		put_link_of_cycle(i);
+	put_number(layout_key_inos(&key), CYCLE_FIRST + CYCLE_LENGTH);
+	tree = kit_open(kv);
+	ck_assert(check_finds(tree));
+	ck_assert_int_eq(tree_rename(tree, &kit_user, TREE_ROOT, keyfs_str("A"),
+				     CYCLE_FIRST + 7, keyfs_str("A"), 0, &ino,
+				     &gone),
+			 -EUCLEAN);
+	ck_assert_int_eq(tree_rename(tree, &kit_user, CYCLE_FIRST,
+				     keyfs_str("sub"), CYCLE_FIRST + 7,
+				     keyfs_str("A"), 0, &ino, &gone),
+			 -EINVAL);
+	kit_close(tree);
+}
+END_TEST
+
 /* ---- Every value, and values at random ---- */
 
 struct pair {
@@ -1408,6 +1454,7 @@ main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, a_spoilt_tree_answers_and_is_told_of, 0,
 			    SPOILS);
+	tcase_add_test(tcase, a_long_cycle_is_walked_once);
 	suite_add_tcase(suite, tcase);
 	tcase_set_timeout(many, 30 * TIMEOUT_S);
 	tcase_add_checked_fixture(many, setup, teardown);
