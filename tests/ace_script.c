@@ -136,11 +136,15 @@ static bool
 base_find(const struct ace_workload *w, enum thing base[SLOTS])
 {
 	enum thing now[SLOTS] = { UNKNOWN };
+	unsigned moves = 0;
 
-	for (size_t i = 0; i < w->length; i++)
+	for (size_t i = 0; i < w->length; i++) {
 		if (!follows(&w->seq[i], base, now))
 			return false;
-	return true;
+		moves += w->seq[i].kind == ACE_MOVE_PARENT;
+	}
+	/* The second time there is no parent where it was. */
+	return moves < 2;
 }
 
 bool

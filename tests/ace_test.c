@@ -405,6 +405,22 @@ pairs_make(size_t *out_count)
 	return pairs;
 }
 
+/* What is thought possible is so in the model. */
+START_TEST(every_pair_has_a_script)
+{
+	size_t count;
+	struct ace_workload *pairs = pairs_make(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct ace_script s;
+
+		ace_script_init(&s, &pairs[i]);
+		ace_script_fini(&s);
+	}
+	free(pairs);
+}
+END_TEST
+
 START_TEST(two_operations_survive_a_crash_in_order)
 {
 	uint64_t seed = suite_seed();
@@ -459,6 +475,7 @@ main(void)
 
 	tcase_set_timeout(tcase, TIMEOUT_S);
 	tcase_add_test(tcase, every_operation_survives_a_crash_whole);
+	tcase_add_test(tcase, every_pair_has_a_script);
 	tcase_add_test(tcase, two_operations_survive_a_crash_in_order);
 	tcase_add_test(tcase, three_operations_survive_a_crash_in_order);
 	suite_add_tcase(suite, tcase);
