@@ -134,8 +134,9 @@ cmd_fail_store(const struct cmd *cmd, const char *store, int r)
 			 "a new or an empty one";
 		break;
 	case EUCLEAN:
-		reason = "the store is damaged, and nothing was changed; the "
-			 "line before says where";
+		reason = "the store is damaged, and nothing was changed; "
+			 "`keyfs check` lists the damage, `keyfs repair` saves "
+			 "the rest";
 		break;
 	case EPROTONOSUPPORT:
 		reason = "made by a newer version of keyfs; use that";

@@ -42,6 +42,7 @@ extern const struct cmd cmd_help;
 extern const struct cmd cmd_ls;
 extern const struct cmd cmd_mount;
 extern const struct cmd cmd_put;
+extern const struct cmd cmd_repair;
 extern const struct cmd cmd_rm;
 extern const struct cmd cmd_stats;
 extern const struct cmd cmd_sync;

@@ -1,71 +1,101 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_check.c - `keyfs check STORE`: reads everything and lists what is wrong.
  *
- * First every byte of every table against its checksum, then the tree: names,
- * inodes, link counts and contents against each other.  Changes nothing. */
+ * First every byte of every live file against its checksum: opening reads CURRENT, the
+ * manifest and the logs, verifying the tables.  Then the tree: names, inodes, link counts
+ * and contents against each other.  If a file is damaged, or the store cannot be opened at
+ * all, what is still good is read past the damage, to say which paths lie in it.  Changes
+ * nothing. */
 #include <config.h>
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs/ctl.h"
-#include "fs/tree.h"
+#include "fs/tree_repair.h"
+#include "src/check.h"
 #include "src/cmd.h"
 #include "src/log.h"
 
 static enum keyfs_log_level log_least = KEYFS_LOG_WARNING;
 
+struct check {
+	unsigned count; /* of what was found */
+	bool quiet;
+	struct keyfs_loss *losses; /* owned */
+	size_t loss_count;
+	struct keyfs_slice *doubtful; /* owned, and the keys */
+	size_t doubtful_count, doubtful_room;
+};
+
 static struct keyfs_options
-check_options(void)
+check_options(const struct check *check)
 {
-	return (struct keyfs_options){ .size = sizeof(struct keyfs_options),
-				       .read_only = true,
-				       .label = "keyfs check",
-				       .log = log_line,
-				       .log_arg = &log_least };
+	return (struct keyfs_options){
+		.size = sizeof(struct keyfs_options),
+		.read_only = true,
+		.label = "keyfs check",
+		.log = check->quiet ? NULL : log_line,
+		.log_arg = &log_least,
+	};
 }
 
 static int
 print_damage(void *arg, const char *file, uint64_t offset, const char *why)
 {
-	unsigned *count = arg;
+	struct check *check = arg;
 
-	printf("%s: offset %" PRIu64 ": %s\n", file, offset, why);
-	++*count;
+	check->count++;
+	if (!check->quiet)
+		printf("%s: offset %" PRIu64 ": %s\n", file, offset, why);
 	return 0;
 }
 
 static int
 print_problem(void *arg, const char *path_or_key, const char *what)
 {
-	unsigned *count = arg;
+	struct check *check = arg;
 
-	printf("%s: %s\n", path_or_key, what);
-	++*count;
+	check->count++;
+	if (!check->quiet)
+		printf("%s: %s\n", path_or_key, what);
 	return 0;
 }
 
-static int
-check_tables(const char *path, unsigned *count)
+void
+check_print_loss(const struct keyfs_loss *loss)
 {
-	struct keyfs_options options = check_options();
+	printf("%s: offset %" PRIu64 ": %s\n", loss->file, loss->offset,
+	       loss->why);
+}
+
+/* ---- What opens ---- */
+
+/* *out_open: it can be opened. */
+static int
+check_files(const char *path, struct check *check, bool *out_open)
+{
+	struct keyfs_options options = check_options(check);
 	struct keyfs_store *store;
 	int r, r_close;
 
 	r = keyfs_open(path, &options, &store);
+	*out_open = r == 0;
 	if (r < 0)
 		return r;
-	r = keyfs_verify(store, print_damage, count);
+	r = keyfs_verify(store, print_damage, check);
 	r_close = keyfs_close(store);
 	return r < 0 ? r : r_close;
 }
 
 static int
-check_tree(const char *path, unsigned *count)
+check_tree(const char *path, struct check *check)
 {
-	struct keyfs_options options = check_options();
+	struct keyfs_options options = check_options(check);
 	struct tree_options tree_options = { .read_only = true };
 	struct tree *tree;
 	struct kv *kv;
@@ -76,34 +106,150 @@ check_tree(const char *path, unsigned *count)
 		return r;
 	r = tree_open(kv, &tree_options, &tree);
 	if (r == 0) {
-		r = tree_check(tree, print_problem, count);
+		r = tree_check(tree, print_problem, check);
 		(void)tree_close(tree); /* nothing was changed */
 	}
 	(void)kv_close(kv);
 	return r;
 }
 
+/* ---- What does not ---- */
+
+static int
+note_losses(struct keyfs_salvage *salvage, struct check *check, bool print)
+{
+	struct keyfs_loss loss;
+
+	while (keyfs_salvage_loss(salvage, check->loss_count, &loss))
+		check->loss_count++;
+	check->losses = calloc(check->loss_count + 1, sizeof(loss));
+	if (!check->losses)
+		return -ENOMEM;
+	for (size_t i = 0; i < check->loss_count; i++) {
+		(void)keyfs_salvage_loss(salvage, i, &check->losses[i]);
+		if (!print)
+			continue;
+		check->count++;
+		check_print_loss(&check->losses[i]);
+	}
+	return 0;
+}
+
+static int
+note_doubt(void *arg, struct keyfs_slice key, struct keyfs_slice value,
+	   bool doubtful)
+{
+	struct check *check = arg;
+	struct keyfs_slice *keys = check->doubtful;
+	uint8_t *copy;
+
+	(void)value;
+	if (!doubtful)
+		return 0;
+	if (check->doubtful_count == check->doubtful_room) {
+		check->doubtful_room = check->doubtful_room * 2 + 64;
+		keys = realloc(keys, check->doubtful_room * sizeof(*keys));
+		if (!keys)
+			return -ENOMEM;
+		check->doubtful = keys;
+	}
+	copy = malloc(key.len);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, key.data, key.len);
+	keys[check->doubtful_count++] = keyfs_bytes(copy, key.len);
+	return 0;
+}
+
+static int
+check_paths(struct keyfs_salvage *salvage, struct check *check)
+{
+	struct tree_repair_options options = {
+		.dry_run = true,
+		.losses = check->losses,
+		.loss_count = check->loss_count,
+		.problem = print_problem,
+		.arg = check,
+	};
+	struct kv *kv;
+	int r = keyfs_salvage_scan(salvage, note_doubt, check);
+
+	options.doubtful = check->doubtful;
+	options.doubtful_count = check->doubtful_count;
+	if (r == 0)
+		r = kv_salvage_new(salvage, &kv);
+	if (r < 0)
+		return r;
+	r = tree_repair(kv, &options);
+	(void)kv_close(kv);
+	/* These are the keys of another program: then the files are all to be said. */
+	return r == -EUCLEAN ? 0 : r;
+}
+
+/* Reads past the damage.  `print`: the damaged places were not listed yet. */
+static int
+check_rest(const char *path, struct check *check, bool print)
+{
+	struct keyfs_options options = check_options(check);
+	struct keyfs_salvage *salvage;
+	int r;
+
+	/* Each file is complained of in the list. */
+	options.log = NULL;
+	r = keyfs_salvage_open(path, &options, &salvage);
+	if (r < 0)
+		return r;
+	r = note_losses(salvage, check, print);
+	if (r == 0)
+		r = check_paths(salvage, check);
+	for (size_t i = 0; i < check->doubtful_count; i++)
+		free((void *)(uintptr_t)check->doubtful[i].data);
+	free(check->doubtful);
+	free(check->losses);
+	keyfs_salvage_close(salvage);
+	return r;
+}
+
+/* ---- The whole ---- */
+
+int
+check_quietly(const char *store)
+{
+	struct check check = { .quiet = true };
+	bool opened;
+	int r = check_files(store, &check, &opened);
+
+	return r < 0 ? r : check_tree(store, &check);
+}
+
+bool
+check_is_damage(int r)
+{
+	return r == -EUCLEAN || r == -EIO;
+}
+
 static int
 check(const char *store)
 {
-	unsigned count = 0;
-	int r, r_tree;
+	struct check check = { .count = 0 };
+	bool opened;
+	int r = check_files(store, &check, &opened);
 
-	r = check_tables(store, &count);
-	if (r < 0 && r != -EUCLEAN)
-		return cmd_fail_store(&cmd_check, store, r);
-	r_tree = check_tree(store, &count);
-	if (r_tree < 0 && r_tree != -EUCLEAN)
-		return cmd_fail_store(&cmd_check, store, r_tree);
-	if (r == 0 && r_tree == 0) {
+	/* A search that an unreadable sector has ended is done again past it. */
+	if (r == 0)
+		r = check_tree(store, &check);
+	else if (check_is_damage(r) &&
+		 check_rest(store, &check, !opened || r == -EIO) < 0)
+		log_error("check: %s: not all of it could be read", store);
+	if (r == 0) {
 		puts("no damage found");
 		return CMD_OK;
 	}
-	if (count == 0) /* it could not even be opened */
-		return cmd_fail_store(&cmd_check, store, -EUCLEAN);
-	log_error("check: %s: %u problems found; restore what they name from a "
-		  "copy",
-		  store, count);
+	if (!check_is_damage(r))
+		return cmd_fail_store(&cmd_check, store, r);
+	log_error("check: %s: %u problems found; `keyfs repair %s` saves what "
+		  "is good",
+		  store, check.count, store);
 	return CMD_DAMAGED;
 }
 
@@ -132,6 +278,7 @@ const struct cmd cmd_check = {
 	.name = "check",
 	.synopsis = "STORE",
 	.summary = "Read everything in a store and list what is damaged",
-	.details = "Changes nothing.  The store must not be mounted.",
+	.details = "Names the paths that lie in the damage.  Changes nothing.  "
+		   "The store must not be mounted.",
 	.run = check_run,
 };

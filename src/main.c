@@ -15,8 +15,8 @@
 #define NAME_MAX_COMPARED 31
 
 const struct cmd *const cmd_table[] = {
-	&cmd_mount, &cmd_umount, &cmd_get,   &cmd_put,  &cmd_rm, &cmd_ls,
-	&cmd_sync,  &cmd_stats,  &cmd_check, &cmd_help, NULL,
+	&cmd_mount, &cmd_umount, &cmd_get,   &cmd_put,    &cmd_rm,   &cmd_ls,
+	&cmd_sync,  &cmd_stats,  &cmd_check, &cmd_repair, &cmd_help, NULL,
 };
 
 /* The least number of insertions, removals and replacements that make `a` into

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check.h - what `keyfs check` and `keyfs repair` share.  One thread. */
+#ifndef SRC_CHECK_H
+#define SRC_CHECK_H
+
+#include "store/store.h"
+
+/* Reads everything in a store and says nothing.  0: no damage.  -EUCLEAN: damage, or it
+ * cannot be opened for that.  Other errors as of keyfs_open(). */
+int check_quietly(const char *store);
+
+/* Whether an error says that a store is damaged, the disk's own errors included. */
+bool check_is_damage(int r);
+
+/* Prints where it is, as `file: offset: why`. */
+void check_print_loss(const struct keyfs_loss *loss);
+
+#endif
