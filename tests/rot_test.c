@@ -132,7 +132,7 @@ try_case(const struct harm *harm, const char *what, uint64_t where)
 		rot_world_try_write(&world);
 	/* Of a log without its end nobody knows that there was more. */
 	if (cases % REPAIR_EVERY == 0 && (!may_lose || tells(harm)))
-		rot_world_try_repair(&world, may_lose);
+		rot_world_try_repair(&world, may_lose, bad);
 }
 
 /* ---- Places ---- */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/tree_repair.h"
 #include "store/checksum.h"
 #include "store/db.h"
 #include "store/manifest_format.h"
@@ -766,6 +767,41 @@ look_at_repaired(struct rot_world *world, struct keyfs_store *store,
 		wrong(world, "the repaired store is damaged", 0);
 }
 
+static int
+note_problem(void *arg, const char *where, const char *what)
+{
+	struct rot_world *world = arg;
+
+	snprintf(world->line, sizeof(world->line), "%.200s: %.300s", where,
+		 what);
+	return 0;
+}
+
+/* The tree in the repaired store becomes whole. */
+static void
+look_at_repaired_tree(struct rot_world *world, struct fault_env *disk)
+{
+	struct tree_repair_options options = { .problem = note_problem,
+					       .arg = world };
+	struct keyfs_options writing = world->options;
+	struct tree_options tree_options = { .root_uid = 0 };
+	struct keyfs_store *store;
+	struct tree *tree;
+	struct kv *kv;
+
+	writing.read_only = false;
+	ck_assert_int_eq(db_open(fault_env(disk), ROT_DIR, &writing, &store),
+			 0);
+	ck_assert_int_eq(kv_lsm_new(store, "/", &writing, &kv), 0);
+	if (tree_repair(kv, &options) != 0 ||
+	    tree_open(kv, &tree_options, &tree) != 0)
+		wrong(world, "the tree cannot be repaired", 0);
+	if (tree_check(tree, note_problem, world) != 0)
+		wrong(world, "the repaired tree is not whole", 0);
+	ck_assert_int_eq(tree_close(tree), 0);
+	ck_assert_int_eq(kv_close(kv), 0);
+}
+
 /* The damaged files, under the name of the kept directory. */
 static void
 expect_kept(struct rot_world *world, const struct rot_image *before,
@@ -790,7 +826,7 @@ expect_kept(struct rot_world *world, const struct rot_image *before,
 }
 
 void
-rot_world_try_repair(struct rot_world *world, bool may_lose)
+rot_world_try_repair(struct rot_world *world, bool may_lose, bool found)
 {
 	struct losses losses = { .world = world,
 				 .lower = model_new(),
@@ -811,6 +847,9 @@ rot_world_try_repair(struct rot_world *world, bool may_lose)
 			 &kept);
 	if (r < 0)
 		wrong(world, "it cannot be repaired", r);
+	if (found != (losses.count > 0))
+		wrong(world, "reading and salvaging disagree on the damage",
+		      (long)losses.count);
 	ck_assert_str_eq(kept, KEPT_DIR);
 	free(kept);
 	r = db_open(fault_env(disk), ROT_DIR, &world->options, &store);
@@ -818,6 +857,7 @@ rot_world_try_repair(struct rot_world *world, bool may_lose)
 		wrong(world, "the repaired store cannot be opened", r);
 	look_at_repaired(world, store, &losses, may_lose);
 	ck_assert_int_eq(keyfs_close(store), 0);
+	look_at_repaired_tree(world, disk);
 	expect_kept(world, &before, disk);
 	rot_image_fini(&before);
 	model_free(losses.lower);

@@ -95,8 +95,8 @@ bool rot_world_look(struct rot_world *world, bool may_lose, bool all_synced);
 void rot_world_look_tree(struct rot_world *world);
 /* Opens it for writing: refuses it and changes nothing, or goes on. */
 void rot_world_try_write(struct rot_world *world);
-/* Repairs a copy: what no loss covers is there, the new store is whole, the damaged one
- * is kept as it was. */
-void rot_world_try_repair(struct rot_world *world, bool may_lose);
+/* Repairs a copy: what no loss covers is there, store and tree are whole, the damaged
+ * one is kept as it was.  `found`: what rot_world_look() said; the salvage agrees. */
+void rot_world_try_repair(struct rot_world *world, bool may_lose, bool found);
 
 #endif
