@@ -163,6 +163,54 @@ START_TEST(a_damaged_block_loses_only_its_keys)
 END_TEST
 
 static int
+count_range(void *arg, const struct keyfs_damage_range *range)
+{
+	(void)range;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static unsigned
+count_ranges(void)
+{
+	unsigned count = 0;
+
+	ck_assert_int_eq(keyfs_damages(store, count_range, &count), 0);
+	return count;
+}
+
+static int
+spoil_table(void *arg, const char *name)
+{
+	(void)arg;
+	if (strstr(name, ".sst"))
+		ck_assert_int_eq(fault_env_flip(disk, name,
+						8 * (TABLE_HEADER_BYTES + 20)),
+				 0);
+	return 0;
+}
+
+START_TEST(what_a_compaction_lost_is_listed_and_over)
+{
+	struct keyfs_options options = db_kit_small();
+	struct keyfs_slice all = { 0 };
+
+	ck_assert_int_eq(fault_env_each(disk, spoil_table, NULL), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), 0);
+	db_kit_fill(KEYS / 2, "new");
+	(void)keyfs_compact_range(store, NULL, all, all);
+	ck_assert_int_eq(keyfs_wait_idle(store), 0);
+	ck_assert_uint_gt(count_ranges(), 0);
+	ck_assert_int_eq(keyfs_close(store), 0);
+	store = NULL;
+	ck_assert_int_eq(repair_with(NULL), 0);
+	ck_assert_uint_gt(losses, 0);
+	open_and_expect(KEYS / 2 - 1);
+	ck_assert_uint_eq(count_ranges(), 0);
+}
+END_TEST
+
+static int
 fail_finish(void *arg, const char *path)
 {
 	(void)arg;
@@ -249,6 +297,7 @@ main(void)
 	tcase_add_loop_test(tcase, a_table_without_its_index_keeps_its_blocks,
 			    0, 2);
 	tcase_add_test(tcase, a_damaged_block_loses_only_its_keys);
+	tcase_add_test(tcase, what_a_compaction_lost_is_listed_and_over);
 	tcase_add_test(tcase, a_repair_that_fails_leaves_all_as_it_was);
 	tcase_add_test(tcase, a_store_in_use_is_not_repaired);
 	tcase_add_test(tcase, what_was_kept_is_never_replaced);
