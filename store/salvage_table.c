@@ -26,6 +26,7 @@ struct survey {
 	struct salvage_table *table;
 	const struct salvage_table_hint *hint;
 	struct table_footer footer;
+	uint64_t footer_offset;
 	bool has_footer;
 	struct buf stored, raw;
 	/* The last key of the last good block; empty: none. */
@@ -399,6 +400,7 @@ survey_footer(struct survey *s)
 						  s->table->number, at,
 						  &s->footer);
 		s->has_footer = r == 0 && !why;
+		s->footer_offset = at;
 	}
 	if (r == 0 && !s->has_footer)
 		r = lose_part(s, at, why);
@@ -445,12 +447,7 @@ survey_all(struct survey *s)
 	if (r == 0 && s->has_footer)
 		r = survey_piece(s, f->filter_offset, f->index_offset);
 	if (r == 0 && s->has_footer)
-		r = survey_piece(s, f->properties_offset,
-				 s->table->size >= s->hint->file_bytes &&
-						 s->hint->file_bytes
-					 ? s->hint->file_bytes -
-						   TABLE_FOOTER_BYTES
-					 : s->table->size - TABLE_FOOTER_BYTES);
+		r = survey_piece(s, f->properties_offset, s->footer_offset);
 	return r;
 }
 
