@@ -367,6 +367,11 @@ static const struct {
 	FIGURE(damage_ranges),
 	FIGURE(damage_bytes),
 	FIGURE(damage_files),
+	FIGURE(scrub_bytes),
+	FIGURE(scrub_passes),
+	FIGURE(scrub_last_s),
+	FIGURE(scrub_last_bytes),
+	FIGURE(scrub_last_damages),
 };
 #undef FIGURE
 

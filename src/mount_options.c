@@ -179,6 +179,27 @@ set_rw(struct mount_options *options, const char *value)
 }
 
 static bool
+set_scrub(struct mount_options *options, const char *value)
+{
+	if (strcmp(value, "off") == 0) {
+		options->store.scrub_bytes_per_second = KEYFS_SCRUB_OFF;
+		return true;
+	}
+	return parse_bytes(value, &options->store.scrub_bytes_per_second);
+}
+
+static bool
+set_scrub_interval(struct mount_options *options, const char *value)
+{
+	double seconds;
+
+	if (!parse_seconds(value, &seconds) || seconds < 1)
+		return false;
+	options->store.scrub_interval_s = (uint32_t)seconds;
+	return true;
+}
+
+static bool
 set_stop_timeout(struct mount_options *options, const char *value)
 {
 	return parse_ms(value, &options->session.stop_timeout_ms);
@@ -207,6 +228,8 @@ static const struct option_word own_words[] = {
 	{ "nonempty", NULL, set_nonempty },
 	{ "ro", NULL, set_ro },
 	{ "rw", NULL, set_rw },
+	{ "scrub", "bytes a second such as 1M, or off", set_scrub },
+	{ "scrub_interval", "seconds, 1 or more", set_scrub_interval },
 	{ "stop_timeout", "seconds", set_stop_timeout },
 	{ "threads", "a number from 1 to 64", set_threads },
 	{ "timeout", "seconds", set_timeout },

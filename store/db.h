@@ -78,6 +78,8 @@ struct counters {
 	_Atomic uint64_t trivial_moves, tables_deleted;
 	_Atomic uint64_t delays, delay_ns, stops, stop_ns;
 	_Atomic uint64_t recovered_records, dropped_tail_bytes;
+	_Atomic uint64_t scrub_bytes, scrub_passes;
+	_Atomic uint64_t scrub_last_s, scrub_last_bytes, scrub_last_damages;
 	_Atomic int64_t iterators;
 };
 
@@ -93,7 +95,7 @@ struct keyfs_store {
 	struct cache *cache;           /* owned */
 	struct table_set tables;
 	unsigned fork_generation; /* of the opener: a forked child is refused */
-	pthread_t keeper, flusher, *compactors;
+	pthread_t keeper, flusher, *compactors, scrubber;
 	unsigned worker_count; /* started workers, for close */
 
 	/* The order of commits. */
@@ -106,9 +108,10 @@ struct keyfs_store {
 	size_t budgeted;
 
 	struct mutex lock;
-	struct cond work; /* flush and compaction: something may be due */
-	struct cond keep; /* keeper: something may be due */
-	struct cond room; /* writers at a stop; waiters for the workers */
+	struct cond work;  /* flush and compaction: something may be due */
+	struct cond keep;  /* keeper: something may be due */
+	struct cond room;  /* writers at a stop; waiters for the workers */
+	struct cond scrub; /* the scrubber sleeps; only a close wakes it */
 	/* Guarded by lock. */
 	struct view *view;     /* one reference */
 	struct sealed *sealed; /* oldest first; owned */
@@ -322,7 +325,7 @@ void db_note_dropped(struct keyfs_store *db, uint64_t seq);
 void db_job_init(struct keyfs_store *db, const struct seen *seen,
 		 struct compact_job *out);
 
-/* ---- db_workers.c, db_flush.c, db_compact.c, db_keeper.c ---- */
+/* ---- db_workers.c, db_flush.c, db_compact.c, db_keeper.c, db_scrub.c ---- */
 
 int db_workers_start(struct keyfs_store *db);
 /* Sets closing, ends and joins them, and lets everybody leave who waits for them. */
@@ -338,6 +341,11 @@ int db_stuck_locked(const struct keyfs_store *db, uint64_t flush_begun)
 void *db_flush_main(void *db);
 void *db_compact_main(void *db);
 void *db_keeper_main(void *db);
+void *db_scrub_main(void *db);
+
+/* Reads every live table once, at the rate of the options.  -ECANCELED: the store is
+ * being closed. */
+int db_scrub_pass(struct keyfs_store *db);
 
 /* Makes the next log and memtable if they are missing.  The keeper's. */
 int db_prepare_next(struct keyfs_store *db);

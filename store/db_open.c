@@ -237,6 +237,7 @@ db_free(struct keyfs_store *db)
 	cond_fini(&db->work);
 	cond_fini(&db->keep);
 	cond_fini(&db->room);
+	cond_fini(&db->scrub);
 	cond_fini(&db->sync.done);
 	free(db);
 }
@@ -261,6 +262,7 @@ db_alloc(struct env *env)
 	cond_init(&db->work);
 	cond_init(&db->keep);
 	cond_init(&db->room);
+	cond_init(&db->scrub);
 	cond_init(&db->sync.done);
 	return db;
 }

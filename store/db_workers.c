@@ -37,6 +37,8 @@ db_workers_start(struct keyfs_store *db)
 		r = start(&db->flusher, db_flush_main, db);
 	for (i = 0; r == 0 && i < db->options.compaction_threads; i++)
 		r = start(&db->compactors[i], db_compact_main, db);
+	if (r == 0 && db->options.scrub_bytes_per_second != KEYFS_SCRUB_OFF)
+		r = start(&db->scrubber, db_scrub_main, db);
 	if (r < 0)
 		db_workers_stop(db);
 	return r;
@@ -53,6 +55,7 @@ db_workers_stop(struct keyfs_store *db)
 	cond_broadcast(&db->work);
 	cond_broadcast(&db->keep);
 	cond_broadcast(&db->room);
+	cond_broadcast(&db->scrub);
 	mutex_unlock(&db->lock);
 	/* They were started in this order: as many as the count says are there. */
 	for (i = 0; i < db->worker_count; i++) {
@@ -60,8 +63,10 @@ db_workers_stop(struct keyfs_store *db)
 			(void)pthread_join(db->keeper, NULL);
 		else if (i == 1)
 			(void)pthread_join(db->flusher, NULL);
-		else
+		else if (i < 2 + db->options.compaction_threads)
 			(void)pthread_join(db->compactors[i - 2], NULL);
+		else
+			(void)pthread_join(db->scrubber, NULL);
 	}
 	db->worker_count = 0;
 	mutex_lock(&db->lock);

@@ -74,6 +74,8 @@ options_default(struct keyfs_options *o)
 	default_u32(&o->level_ratio, OPTIONS_LEVEL_RATIO);
 	default_size(&o->level_bytes, OPTIONS_LEVEL);
 	default_size(&o->reserve_bytes, OPTIONS_RESERVE);
+	default_size(&o->scrub_bytes_per_second, OPTIONS_SCRUB_RATE);
+	default_u32(&o->scrub_interval_s, OPTIONS_SCRUB_INTERVAL_S);
 	if (o->compression == KEYFS_COMPRESSION_DEFAULT)
 		o->compression = KEYFS_COMPRESSION_LZ4;
 	if (o->must_create)
@@ -106,6 +108,8 @@ options_check_numbers(const struct keyfs_options *o, char *why, size_t why_size)
 		{ "compression", (uint64_t)o->compression,
 		  KEYFS_COMPRESSION_LZ4, KEYFS_COMPRESSION_NONE },
 		{ "reserve_bytes", o->reserve_bytes, 1, OPTIONS_RESERVE_MAX },
+		{ "scrub_bytes_per_second", o->scrub_bytes_per_second,
+		  OPTIONS_SCRUB_RATE_MIN, KEYFS_SCRUB_OFF },
 	};
 	size_t i;
 

@@ -55,6 +55,11 @@
 #define OPTIONS_LEVEL_MIN (1 * OPTIONS_KIB)
 #define OPTIONS_LEVEL_MAX (8 * OPTIONS_GIB)
 
+/* A terabyte in twelve days; a small store in an instant, so once a week. */
+#define OPTIONS_SCRUB_RATE (1 * OPTIONS_MIB)
+#define OPTIONS_SCRUB_RATE_MIN (1 * OPTIONS_KIB)
+#define OPTIONS_SCRUB_INTERVAL_S (7u * 24 * 60 * 60)
+
 #define OPTIONS_RESERVE (16 * OPTIONS_MIB)
 #define OPTIONS_RESERVE_MAX (1 * OPTIONS_TIB)
 

@@ -137,6 +137,9 @@ enum keyfs_compression {
  */
 #define KEYFS_COMMIT_ALWAYS UINT32_MAX
 
+/* keyfs_options.scrub_bytes_per_second: nothing is scrubbed. */
+#define KEYFS_SCRUB_OFF SIZE_MAX
+
 struct keyfs_options {
 	size_t size; /* sizeof(struct keyfs_options), set by the caller */
 
@@ -185,6 +188,14 @@ struct keyfs_options {
 	 * only the store's own LOG file. */
 	void (*log)(void *arg, enum keyfs_log_level level, const char *line);
 	void *log_arg;
+
+	/* A thread reads all tables and checks them, over and over, so that rot is
+	 * found early: how fast (default 1 MiB, 1 KiB or more; KEYFS_SCRUB_OFF:
+	 * not at all), and how long from the beginning of a pass to that of the
+	 * next at least; default a week.  The first begins ten minutes after
+	 * the opening, or after the interval if that is shorter. */
+	size_t scrub_bytes_per_second;
+	uint32_t scrub_interval_s;
 };
 
 /* The library's version, such as "0.1.0".  Static. */
@@ -530,6 +541,12 @@ struct keyfs_stats {
 	/* Damage ranges (keyfs_damages()): how many, the bytes of the blocks lost,
 	 * and how many files are kept for them. */
 	uint64_t damage_ranges, damage_bytes, damage_files;
+
+	/* What the scrubber has read since the store was opened, and in how many
+	 * full passes; when the last of them ended, in seconds since 1970 (0:
+	 * none has), what it read, and how many damages it found. */
+	uint64_t scrub_bytes, scrub_passes;
+	uint64_t scrub_last_s, scrub_last_bytes, scrub_last_damages;
 };
 
 /* Fills min(out->size) bytes of *out.  Requires: out->size is set. */

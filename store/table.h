@@ -79,5 +79,9 @@ int table_offset_of(struct table *table, struct keyfs_slice key, uint64_t *out);
 /* Reads and checks every byte; each damage goes to `damage` (may be NULL) too.
  * Returns -EUCLEAN if there was any. */
 int table_verify(struct table *table, keyfs_damage_fn damage, void *arg);
+/* The same, told of the bytes before each read: another value than 0 ends it, and
+ * is returned unless there was damage. */
+int table_scrub(struct table *table, int (*pace)(void *arg, size_t bytes),
+		void *pace_arg, keyfs_damage_fn damage, void *arg);
 
 #endif

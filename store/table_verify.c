@@ -20,6 +20,9 @@ struct verify {
 	const struct table_file *file;
 	keyfs_damage_fn damage; /* may be NULL */
 	void *arg;
+	int (*pace)(void *arg, size_t bytes); /* may be NULL */
+	void *pace_arg;
+	int paced;    /* what it ended the search with */
 	bool found;   /* damage */
 	bool stopped; /* the caller wants no more */
 
@@ -46,6 +49,16 @@ verify_damage(struct verify *v, uint64_t offset, const char *why)
 	if (v->damage && v->damage(v->arg, v->file->name, offset, why))
 		v->stopped = true;
 	return 0;
+}
+
+/* Whether `bytes` more may be read. */
+static bool
+verify_may_read(struct verify *v, uint64_t bytes)
+{
+	if (v->pace && !v->stopped)
+		v->paced = v->pace(v->pace_arg, bytes);
+	v->stopped |= v->paced != 0;
+	return !v->stopped;
 }
 
 static int
@@ -198,9 +211,14 @@ data_verify(struct verify *v)
 	uint32_t i;
 
 	for (i = 0; i < index->count && !v->stopped; i++) {
+		uint64_t bytes = table_index_offset(index, i + 1) -
+				 table_index_offset(index, i);
 		const char *why = NULL;
-		int r = block_verify(v, i, &why);
+		int r;
 
+		if (!verify_may_read(v, bytes))
+			return 0;
+		r = block_verify(v, i, &why);
 		v->seen.blocks++;
 		buf_append_le64(&v->block_seqs, v->block_seq);
 		v->block_seq = 0;
@@ -288,7 +306,9 @@ verify_all(struct verify *v)
 		verify_damage(v, at, why);
 	else if (r < 0)
 		return r;
-	if (v->stopped)
+	if (v->stopped ||
+	    !verify_may_read(v, v->file->footer.properties_offset -
+					v->file->footer.filter_offset))
 		return 0;
 	r = table_guide_load(v->file, false, &v->guide, &why, &at);
 	have_guide = r == 0;
@@ -308,9 +328,18 @@ verify_all(struct verify *v)
 int
 table_verify(struct table *table, keyfs_damage_fn damage, void *arg)
 {
+	return table_scrub(table, NULL, NULL, damage, arg);
+}
+
+int
+table_scrub(struct table *table, int (*pace)(void *arg, size_t bytes),
+	    void *pace_arg, keyfs_damage_fn damage, void *arg)
+{
 	struct verify v = { .file = &table->file,
 			    .damage = damage,
-			    .arg = arg };
+			    .arg = arg,
+			    .pace = pace,
+			    .pace_arg = pace_arg };
 	int r = verify_all(&v);
 
 	table_guide_free(v.guide);
@@ -321,5 +350,5 @@ table_verify(struct table *table, keyfs_damage_fn damage, void *arg)
 	buf_fini(&v.block_seqs);
 	if (r < 0)
 		return r;
-	return v.found ? -EUCLEAN : 0;
+	return v.found ? -EUCLEAN : v.paced;
 }

@@ -23,7 +23,8 @@ START_TEST(our_options_reach_store_and_session)
 {
 	ck_assert_int_eq(parse("ro,allow_other,commit_interval=0.25,memory=64M,"
 			       "compression=none,lock_wait=2s,stop_timeout=1.5,"
-			       "threads=3,timeout=60,nonempty,debug"),
+			       "threads=3,timeout=60,nonempty,debug,"
+			       "scrub=64K,scrub_interval=3600"),
 			 0);
 	ck_assert(options.session.read_only && options.session.allow_other);
 	ck_assert(options.nonempty && options.session.debug);
@@ -33,8 +34,18 @@ START_TEST(our_options_reach_store_and_session)
 	ck_assert_uint_eq(options.store.lock_wait_ms, 2000);
 	ck_assert_uint_eq(options.session.stop_timeout_ms, 1500);
 	ck_assert_uint_eq(options.session.threads, 3);
+	ck_assert_uint_eq(options.store.scrub_bytes_per_second, 64u << 10);
+	ck_assert_uint_eq(options.store.scrub_interval_s, 3600);
 	ck_assert(options.session.timeout_s >= 60 &&
 		  options.session.timeout_s <= 60);
+}
+END_TEST
+
+START_TEST(scrubbing_can_be_turned_off)
+{
+	ck_assert_int_eq(parse("scrub=off"), 0);
+	ck_assert_uint_eq(options.store.scrub_bytes_per_second,
+			  KEYFS_SCRUB_OFF);
 }
 END_TEST
 
@@ -94,6 +105,10 @@ static const struct {
 	{ "timeout=nan", "option timeout is \"nan\"; it needs seconds" },
 	{ "timeout=1e9", "option timeout is \"1e9\"; it needs seconds" },
 	{ "lock_wait=1m", "option lock_wait is \"1m\"; it needs seconds" },
+	{ "scrub=0", "option scrub is \"0\"; it needs bytes a second such as "
+		     "1M, or off" },
+	{ "scrub_interval=0", "option scrub_interval is \"0\"; it needs "
+			      "seconds, 1 or more" },
 	{ "compression=zip",
 	  "option compression is \"zip\"; it needs lz4 or none" },
 };
@@ -124,6 +139,7 @@ main(void)
 	TCase *tcase = tcase_create("parse");
 
 	tcase_add_test(tcase, our_options_reach_store_and_session);
+	tcase_add_test(tcase, scrubbing_can_be_turned_off);
 	tcase_add_test(tcase, the_last_of_ro_and_rw_holds);
 	tcase_add_test(tcase, an_interval_of_0_is_every_operation);
 	tcase_add_test(tcase,

@@ -50,6 +50,8 @@ START_TEST(no_options_give_the_documented_defaults)
 	ck_assert_uint_eq(o.level_bytes, 64u << 20);
 	ck_assert_int_eq(o.compression, KEYFS_COMPRESSION_LZ4);
 	ck_assert_uint_eq(o.reserve_bytes, 16u << 20);
+	ck_assert_uint_eq(o.scrub_bytes_per_second, 1u << 20);
+	ck_assert_uint_eq(o.scrub_interval_s, 604800);
 }
 END_TEST
 
