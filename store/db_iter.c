@@ -110,6 +110,16 @@ stop(struct db_iter *it, int status)
 	it->status = status;
 }
 
+void
+db_iter_place(const struct db_iter *iter, struct keyfs_slice *first,
+	      struct keyfs_slice *last)
+{
+	const struct damage *damage = iter->damage;
+
+	*first = damage ? damage->first : keyfs_bytes(NULL, 0);
+	*last = damage ? damage->last : iter->inside->lost_last;
+}
+
 /* Replaces what a buffer holds. */
 static bool
 keep(struct db_iter *it, struct buf *buf, struct keyfs_slice bytes)

@@ -28,8 +28,13 @@ void db_iter_free(struct db_iter *iter); /* NULL is allowed */
  * for certain, and passes over the rest without an error. */
 void db_iter_set_damages(struct db_iter *iter,
 			 const struct damage_list *damages, bool skip);
-/* After -EUCLEAN: the range that ended the move; NULL: it was none. */
+/* After -EUCLEAN: the range that ended the move; NULL: it was none, but a block
+ * that cannot be read. */
 const struct damage *db_iter_damage(const struct db_iter *iter);
+/* After -EUCLEAN: between which keys, inclusive, that is; .data NULL: not known,
+ * as always *first of a block. */
+void db_iter_place(const struct db_iter *iter, struct keyfs_slice *first,
+		   struct keyfs_slice *last);
 
 void db_iter_first(struct db_iter *iter);
 void db_iter_last(struct db_iter *iter);

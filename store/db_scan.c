@@ -207,12 +207,15 @@ int
 keyfs_iter_damage(const struct keyfs_iter *iter, struct keyfs_slice *first,
 		  struct keyfs_slice *last)
 {
-	const struct damage *damage = db_iter_damage(iter->inside);
+	struct keyfs_slice begin, end;
 
-	if (!damage)
+	if (db_iter_status(iter->inside) != -EUCLEAN)
 		return -ENOENT;
-	*first = damage->first;
-	*last = damage->last;
+	db_iter_place(iter->inside, &begin, &end);
+	if (!end.data)
+		return -ENOENT;
+	*first = begin;
+	*last = end;
 	return 0;
 }
 

@@ -35,6 +35,9 @@ struct iter {
 	struct entry entry; /* where it stands, while valid */
 	bool valid;
 	int status;
+	/* While the status is -EUCLEAN: the last key that what could not be read may
+	 * hold, until the next move.  .data NULL: not known. */
+	struct keyfs_slice lost_last;
 };
 
 static inline void

@@ -118,6 +118,7 @@ enter(struct level_iter *it, size_t at)
 	if (r) {
 		blame(it, r);
 		stop(it, r);
+		it->iter.lost_last = it->tables[it->at]->largest;
 	}
 	return !r;
 }
@@ -138,6 +139,7 @@ show(struct level_iter *it)
 		return false;
 	it->iter.valid = it->inside->valid;
 	it->iter.status = it->inside->status;
+	it->iter.lost_last = it->inside->lost_last;
 	if (it->iter.valid)
 		it->iter.entry = it->inside->entry;
 	else

@@ -80,10 +80,11 @@ show_top(struct merge_iter *m)
 
 /* A source that cannot be read must not look like an empty one. */
 static void
-show_error(struct merge_iter *m, int status)
+show_error(struct merge_iter *m, const struct iter *child)
 {
 	m->iter.valid = false;
-	m->iter.status = status;
+	m->iter.status = child->status;
+	m->iter.lost_last = child->lost_last;
 	m->heap_count = 0;
 }
 
@@ -101,7 +102,7 @@ gather(struct merge_iter *m)
 		if (child->valid)
 			m->heap[m->heap_count++] = child;
 		else if (child->status) {
-			show_error(m, child->status);
+			show_error(m, child);
 			return;
 		}
 	}
@@ -119,7 +120,7 @@ settle(struct merge_iter *m)
 
 	if (!top->valid) {
 		if (top->status) {
-			show_error(m, top->status);
+			show_error(m, top);
 			return;
 		}
 		m->heap[0] = m->heap[--m->heap_count];

@@ -332,9 +332,10 @@ struct keyfs_iter_options {
  * it before closing the store.
  *
  * A move that would pass over keys that may be lost ends before them with status
- * -EUCLEAN.  keyfs_iter_damage() says up to where, and a seek behind that goes on;
- * with KEYFS_SKIP_DAMAGE damage ranges (not blocks that no compaction has met yet)
- * are passed over by themselves, and what is shown is certain. */
+ * -EUCLEAN; so does one that meets a bad block.  keyfs_iter_damage() says up to
+ * where, and a seek behind that goes on; with KEYFS_SKIP_DAMAGE damage ranges (not
+ * blocks that no compaction has met yet) are passed over by themselves, and what
+ * is shown is certain. */
 KEYFS_PUBLIC int
 keyfs_iter_new(struct keyfs_store *store, struct keyfs_family *family,
 	       const struct keyfs_iter_options *options,
@@ -359,9 +360,11 @@ keyfs_iter_prev(struct keyfs_iter *iter); /* Requires: valid */
 KEYFS_PUBLIC bool keyfs_iter_valid(const struct keyfs_iter *iter);
 KEYFS_PUBLIC int keyfs_iter_status(const struct keyfs_iter *iter);
 
-/* Why a move ended with -EUCLEAN: a key that may be lost lies between *first and
- * *last, both inclusive; a seek to what follows *last, or seek_prev to what comes
- * before *first, goes on behind.  The bytes are valid until the iterator moves.
+/* Why a move ended with -EUCLEAN: keys between *first and *last, both inclusive,
+ * may be lost or are in a block that cannot be read.  A seek to what follows *last
+ * goes on behind them; going backwards, a seek_prev to *first does so for a damage
+ * range, and for a bad block nothing does until a compaction has met it:
+ * first->data is NULL then.  The bytes are valid until the iterator moves.
  * -ENOENT: it did not end so, or the place is not known. */
 KEYFS_PUBLIC int
 keyfs_iter_damage(const struct keyfs_iter *iter, struct keyfs_slice *first,

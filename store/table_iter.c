@@ -75,6 +75,16 @@ table_iter_stop(struct table_iter *it, int status)
 {
 	it->block.iter.valid = false;
 	it->block.iter.status = status;
+	it->block.iter.lost_last = keyfs_bytes(NULL, 0);
+}
+
+/* Block i is damaged: says how far that goes. */
+static void
+table_iter_place(struct table_iter *it, uint32_t i)
+{
+	if (it->block.iter.status == -EUCLEAN)
+		it->block.iter.lost_last =
+			table_index_key(&it->guide->index, i);
 }
 
 /* ---- Blocks past the cache ---- */
@@ -303,6 +313,7 @@ block_enter(struct table_iter *it, uint32_t i, bool ahead)
 	}
 	if (r < 0) {
 		table_iter_stop(it, r);
+		table_iter_place(it, i);
 		return false;
 	}
 	it->at = i;
@@ -315,11 +326,12 @@ block_enter(struct table_iter *it, uint32_t i, bool ahead)
 static void
 block_raise(struct table_iter *it)
 {
-	if (it->block.iter.status == -EUCLEAN)
-		(void)table_file_corrupt(&it->table->file,
-					 table_index_offset(&it->guide->index,
-							    it->at),
-					 "entry cannot be decoded");
+	if (it->block.iter.status != -EUCLEAN)
+		return;
+	(void)table_file_corrupt(&it->table->file,
+				 table_index_offset(&it->guide->index, it->at),
+				 "entry cannot be decoded");
+	table_iter_place(it, it->at);
 }
 
 /* Puts the cursor at the front of block i, as it is: it->at is i, good or bad. */

@@ -340,6 +340,19 @@ START_TEST(a_scan_stops_at_damage_and_goes_on_behind)
 }
 END_TEST
 
+/* A block that no compaction has met yet. */
+START_TEST(a_scan_goes_on_behind_a_bad_block)
+{
+	unsigned lost, keys, errors;
+
+	(void)lay_and_break();
+	lost = count_errors("two");
+	scan(false, 0, &keys, &errors);
+	ck_assert_uint_eq(errors, 1);
+	ck_assert_uint_eq(keys, KEYS - lost);
+}
+END_TEST
+
 START_TEST(a_scan_beside_the_damage_meets_none)
 {
 	struct keyfs_iter_options options = { .size = sizeof(options),
@@ -594,12 +607,14 @@ flip_somewhere(uint64_t *random)
 
 START_TEST(random_damage_never_shows_anything_older)
 {
+	const char *more = getenv("KEYFS_TEST_ROUNDS");
+	unsigned rounds = more ? (unsigned)strtoul(more, NULL, 10) : 60;
 	uint64_t random = suite_seed() + (uint64_t)_i;
 	unsigned round, i, errors = 0;
 
 	writes = 0;
 	memset(model, 0, sizeof(model));
-	for (round = 0; round < 60; round++) {
+	for (round = 0; round < rounds; round++) {
 		for (i = 0; i < 60; i++)
 			model_write((unsigned)(suite_random(&random) %
 					       MODEL_KEYS),
@@ -642,6 +657,7 @@ main(void)
 	tcase_add_test(tcase, a_snapshot_from_before_sees_what_it_saw);
 	tcase_add_loop_test(tcase, a_scan_stops_at_damage_and_goes_on_behind, 0,
 			    2);
+	tcase_add_test(tcase, a_scan_goes_on_behind_a_bad_block);
 	tcase_add_test(tcase, a_scan_beside_the_damage_meets_none);
 	tcase_add_loop_test(tcase, without_its_index_a_table_is_lost_whole, 0,
 			    4);
