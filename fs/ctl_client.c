@@ -21,11 +21,44 @@
 #define ANSWER_MAX (16u << 20)
 #define ERRNO_MAX 4095
 
+/* Whose directory it is decides who answers at the socket in it, and where he says
+ * that the store is mounted: what the door to the disk refuses is refused here. */
+static int
+check_dir(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return -errno;
+	if (S_ISLNK(st.st_mode))
+		return -EPERM;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	return st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH))
+		       ? -EPERM
+		       : 0;
+}
+
 int
 ctl_socket_dir(const char *store, int *out)
 {
-	*out = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return *out < 0 ? -errno : 0;
+	size_t len = strlen(store);
+	char *plain;
+	int r, fd;
+
+	/* With a slash at its end a link would be followed. */
+	while (len > 1 && store[len - 1] == '/')
+		len--;
+	plain = strndup(store, len);
+	if (!plain)
+		return -ENOMEM;
+	fd = open(plain, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	r = fd < 0 ? -errno : check_dir(fd);
+	free(plain);
+	if (r != 0 && fd >= 0)
+		close(fd);
+	*out = r == 0 ? fd : -1;
+	return r;
 }
 
 void

@@ -10,7 +10,8 @@
 #include <sys/un.h>
 
 /* Opens the directory for the sake of ctl_socket_address(); *out is -1 on an
- * error, else the caller's to close. */
+ * error, else the caller's to close.  -EPERM: it is a symbolic link, belongs to
+ * another user, or its group or others may write to it. */
 int ctl_socket_dir(const char *store, int *out);
 
 void ctl_socket_address(int dir_fd, struct sockaddr_un *out);

@@ -5,10 +5,15 @@
 
 #include "src/cmd.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "src/files.h"
 #include "src/log.h"
@@ -101,11 +106,72 @@ cmd_fail(const struct cmd *cmd, const char *path, int r)
 	return status_of(r);
 }
 
+/* The name of something in a store's directory that keyfs did not put there as it
+ * is: not a file, nor the socket of a mount. */
+static bool
+find_intruder(const char *store, char *out, size_t size)
+{
+	DIR *stream = opendir(store);
+	struct dirent *entry;
+	struct stat st;
+	bool found = false;
+
+	while (stream != NULL && !found && (entry = readdir(stream)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0 ||
+		    fstatat(dirfd(stream), entry->d_name, &st,
+			    AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		found = !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode);
+		snprintf(out, size, "%s", entry->d_name);
+	}
+	if (stream != NULL)
+		closedir(stream);
+	return found;
+}
+
+/* Why a store was refused.  The door to the disk has decided; this looks again,
+ * to say it. */
+static void
+explain_refusal(const char *store, int r, char *why, size_t size)
+{
+	size_t len = strlen(store);
+	char *plain, name[256];
+	struct stat st = { 0 };
+
+	while (len > 1 && store[len - 1] == '/')
+		len--;
+	plain = strndup(store, len);
+	if (plain == NULL || lstat(plain, &st) < 0)
+		snprintf(why, size, "%s", strerror(-r));
+	else if (S_ISLNK(st.st_mode))
+		snprintf(why, size,
+			 "it is a symbolic link; name the directory itself");
+	else if (st.st_uid != geteuid())
+		snprintf(why, size,
+			 "it belongs to the user %u; only that user opens it",
+			 (unsigned)st.st_uid);
+	else if (st.st_mode & (S_IWGRP | S_IWOTH))
+		snprintf(why, size,
+			 "its group or others may write to it (mode %04o); if "
+			 "you trust what is in it, `chmod 700 %s`",
+			 (unsigned)st.st_mode & 07777, store);
+	else if (find_intruder(plain, name, sizeof(name)))
+		snprintf(why, size,
+			 "%s in it is not a plain file, so keyfs did not make "
+			 "it; move it away",
+			 name);
+	else
+		snprintf(why, size, "%s", strerror(-r));
+	free(plain);
+}
+
 int
 cmd_fail_store(const struct cmd *cmd, const char *store, int r)
 {
 	int status = status_of(r);
 	const char *reason;
+	char why[4096];
 
 	switch (-r) {
 	case ENOENT:
@@ -126,8 +192,10 @@ cmd_fail_store(const struct cmd *cmd, const char *store, int r)
 		status = CMD_BUSY;
 		break;
 	case EPERM:
-		reason = "not a directory of yours that only you can write to; "
-			 "symbolic links are refused too";
+	case ELOOP:
+	case EISDIR:
+		explain_refusal(store, r, why, sizeof(why));
+		reason = why;
 		break;
 	case ENOTEMPTY:
 		reason = "the directory holds other things and no store; name "

@@ -225,10 +225,8 @@ serve_paths(struct mount_line *line, const char *store, const char *mountpoint)
 
 /* A store may be absent, but not the directory that it is to be made in. */
 static int
-resolve(const char *path, char **out)
+resolved(const char *path, int r)
 {
-	int r = path_absolute(path, out);
-
 	if (r != -ENOENT)
 		return r < 0 ? cmd_fail(&cmd_mount, path, r) : CMD_OK;
 	log_error("mount: %s: no such directory to put it in; make that first",
@@ -242,9 +240,11 @@ mount_store(struct mount_line *line)
 	char *store = NULL, *mountpoint = NULL;
 	int status;
 
-	status = resolve(line->store, &store);
+	status = resolved(line->store,
+			  path_absolute_nofollow(line->store, &store));
 	if (status == CMD_OK)
-		status = resolve(line->mountpoint, &mountpoint);
+		status = resolved(line->mountpoint,
+				  path_absolute(line->mountpoint, &mountpoint));
 	if (status == CMD_OK)
 		status = serve_paths(line, store, mountpoint);
 	free(store);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fs/tree.h"
 
@@ -59,6 +60,28 @@ path_absolute(const char *path, char **out)
 		return -errno;
 	*out = real;
 	return 0;
+}
+
+int
+path_absolute_nofollow(const char *path, char **out)
+{
+	size_t len = strlen(path);
+	struct stat st;
+	char *plain;
+	int r;
+
+	/* With a slash at its end the link would be followed. */
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	plain = strndup(path, len);
+	if (plain == NULL)
+		return -ENOMEM;
+	if (lstat(plain, &st) == 0 && S_ISLNK(st.st_mode))
+		r = absolute_parent(plain, out);
+	else
+		r = path_absolute(plain, out);
+	free(plain);
+	return r;
 }
 
 int

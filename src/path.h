@@ -15,6 +15,10 @@
  * a mountpoint whose daemon has died.  The caller frees *out. */
 int path_absolute(const char *path, char **out);
 
+/* The same, but the last component is left as it is if it is a symbolic link, for
+ * those who refuse one. */
+int path_absolute_nofollow(const char *path, char **out);
+
 /* Cleans a path inside a store; the caller frees *out.  -EINVAL: it holds "..".
  * -ENAMETOOLONG: a component is longer than 255 bytes. */
 int path_clean(const char *path, char **out);
