@@ -262,8 +262,11 @@ void db_space_refresh(struct keyfs_store *db);
 
 /* Whether the last opening has left a reserve. */
 void db_reserve_find(struct keyfs_store *db);
-/* Gives the reserve back to the disk, or takes it again when there is room. */
+/* Gives the reserve back to the disk, but for what the next opening needs, or takes
+ * it again when there is room. */
 void db_reserve_release(struct keyfs_store *db);
+/* That too; for an opening.  Whether there was anything. */
+bool db_reserve_release_all(struct keyfs_store *db);
 void db_reserve_restore(struct keyfs_store *db);
 
 /* Bytes in memtables. */

@@ -210,12 +210,9 @@ db_begin(struct keyfs_store *db)
 
 	db_reserve_find(db);
 	r = begin(db, &version);
-	if (r == -ENOSPC &&
-	    atomic_load_explicit(&db->reserve_held, memory_order_relaxed)) {
-		/* Whoever opens a store on a full disk has come to delete. */
-		db_reserve_release(db);
+	/* Whoever opens a store on a full disk has come to delete. */
+	if (r == -ENOSPC && db_reserve_release_all(db))
 		r = begin(db, &version);
-	}
 	if (r == 0)
 		r = install(db, version);
 	if (r == 0) {

@@ -18,6 +18,11 @@
 #define GRANT_BYTES_MIN (UINT64_C(64) << 10)
 
 #define RESERVE_NAME "RESERVE"
+/* What is not given back while the store is open: the next opening needs a log and
+ * a manifest before it can remove the old ones, and others may have taken all that
+ * was given back. */
+#define RESERVE_OPENING_BYTES (UINT64_C(512) << 10)
+#define RESERVE_OPENING_SHARE 4u
 
 /* ---- Back-pressure ---- */
 
@@ -224,22 +229,32 @@ reserve_open(struct keyfs_store *db, struct env_file **out)
 	return r;
 }
 
-static void
-reserve_truncate(struct keyfs_store *db)
+static uint64_t
+opening_bytes(const struct keyfs_store *db)
+{
+	uint64_t share = db->options.reserve_bytes / RESERVE_OPENING_SHARE;
+
+	return share < RESERVE_OPENING_BYTES ? share : RESERVE_OPENING_BYTES;
+}
+
+/* Gives back all but `kept` bytes.  Whether there was more. */
+static bool
+reserve_shrink(struct keyfs_store *db, uint64_t kept)
 {
 	struct env_file *file;
+	uint64_t size;
+	bool shrunk;
 
 	if (reserve_open(db, &file) < 0)
-		return;
-	mutex_lock(&db->lock);
-	db->reserve_wanted = true;
-	cond_signal(&db->keep);
-	mutex_unlock(&db->lock);
-	if (env_file_truncate(file, 0) == 0)
+		return false;
+	shrunk = env_file_size(file, &size) == 0 && size > kept &&
+		 env_file_truncate(file, kept) == 0;
+	if (shrunk)
 		report(&db->reporter, KEYFS_LOG_WARNING,
 		       "the disk is full: the reserve was given back to it");
 	(void)env_file_sync(file);
 	env_file_close(file);
+	return shrunk;
 }
 
 void
@@ -262,43 +277,86 @@ void
 db_reserve_release(struct keyfs_store *db)
 {
 	if (atomic_exchange_explicit(&db->reserve_held, false,
-				     memory_order_relaxed))
-		reserve_truncate(db);
+				     memory_order_relaxed)) {
+		(void)reserve_shrink(db, opening_bytes(db));
+		/* Now: before, the keeper would find the reserve still there. */
+		mutex_lock(&db->lock);
+		db->reserve_wanted = true;
+		cond_signal(&db->keep);
+		mutex_unlock(&db->lock);
+	}
 	/* Blocks of removed files are free for certain when their removal is. */
 	(void)env_dir_sync(db->dir);
 }
 
-/* Whether the disk has room for the reserve and for what is not flushed.  Not for the
- * margin too: the reserve comes before whatever the margin is kept for. */
+bool
+db_reserve_release_all(struct keyfs_store *db)
+{
+	bool shrunk = reserve_shrink(db, 0);
+
+	atomic_store_explicit(&db->reserve_held, false, memory_order_relaxed);
+	(void)env_dir_sync(db->dir);
+	return shrunk;
+}
+
+/* Whether the disk has room for `bytes` more and for what is not flushed.  Not for
+ * the margin too: the reserve comes before whatever the margin is kept for. */
 static bool
-reserve_fits(struct keyfs_store *db)
+reserve_fits(struct keyfs_store *db, uint64_t bytes)
 {
 	struct env_space space;
-	uint64_t need = db->options.reserve_bytes;
 
 	mutex_lock(&db->lock);
-	need += db_memtable_bytes_locked(db);
+	bytes += db_memtable_bytes_locked(db);
 	mutex_unlock(&db->lock);
-	return env_dir_space(db->dir, &space) < 0 || space.available > need;
+	return env_dir_space(db->dir, &space) < 0 || space.available > bytes;
+}
+
+/* Makes a file of `size` bytes as long as `bytes`, or leaves it as it is. */
+static int
+reserve_grow(struct env_file *file, uint64_t size, uint64_t bytes)
+{
+	int r;
+
+	if (size >= bytes)
+		return 0;
+	r = env_file_allocate(file, 0, bytes);
+	if (r < 0)
+		(void)env_file_truncate(file, size);
+	return r;
+}
+
+/* What can be kept for the next opening if the whole reserve cannot, as far as there
+ * is room.  Before everything else, what is not flushed included: that is in the log,
+ * and of no use in a store that cannot be opened. */
+static uint64_t
+opening_bytes_now(struct keyfs_store *db, uint64_t size)
+{
+	uint64_t bytes = opening_bytes(db);
+	struct env_space space;
+
+	if (size >= bytes || env_dir_space(db->dir, &space) < 0 ||
+	    space.available >= bytes - size)
+		return bytes;
+	return size + space.available;
 }
 
 static int
 reserve_take(struct keyfs_store *db)
 {
+	uint64_t whole = db->options.reserve_bytes, size = 0;
 	struct env_file *file;
-	uint64_t size;
 	int r = reserve_open(db, &file);
 
 	if (r < 0)
 		return r;
 	r = env_file_size(file, &size);
-	if (r == 0 && size < db->options.reserve_bytes)
-		r = reserve_fits(db)
-			    ? env_file_allocate(file, 0,
-						db->options.reserve_bytes)
+	if (r == 0 && size < whole)
+		r = reserve_fits(db, whole - size)
+			    ? reserve_grow(file, size, whole)
 			    : -ENOSPC;
-	if (r < 0)
-		(void)env_file_truncate(file, 0);
+	if (r == -ENOSPC)
+		(void)reserve_grow(file, size, opening_bytes_now(db, size));
 	env_file_close(file);
 	return r;
 }

@@ -275,6 +275,29 @@ START_TEST(a_store_on_a_full_disk_opens_and_takes_deletes)
 }
 END_TEST
 
+/* Others take what the reserve gave back, and the next opening still finds room. */
+START_TEST(a_store_without_its_reserve_opens_on_a_full_disk)
+{
+	unsigned i;
+
+	ck_assert_int_eq(put_some(0, 100), 0);
+	fill_disk();
+	fault_env_set_capacity(disk, fault_env_used(disk) / 2);
+	db_reserve_release(store);
+	ck_assert(!atomic_load(&store->reserve_held));
+	fault_env_set_capacity(disk, fault_env_used(disk));
+	shut(0);
+	ck_assert_int_eq(open_small(), 0);
+	ck_assert(has(numbered(99)));
+	ck_assert_int_eq(put_some(200, 300), -ENOSPC);
+	fault_env_set_capacity(disk, UINT64_C(1) << 32);
+	for (i = 0; i < 500 && !atomic_load(&store->reserve_held); i++)
+		(void)usleep(10000);
+	ck_assert(atomic_load(&store->reserve_held));
+	ck_assert_int_eq(put_some(200, 300), 0);
+}
+END_TEST
+
 START_TEST(openings_that_find_no_room_leave_nothing_behind)
 {
 	uint64_t used;
@@ -566,6 +589,7 @@ db_fail_suite(void)
 	tcase_add_test(tcase, a_compaction_that_cannot_write_blames_no_table);
 	tcase_add_test(tcase, the_interval_still_syncs_while_the_disk_is_full);
 	tcase_add_test(tcase, a_store_on_a_full_disk_opens_and_takes_deletes);
+	tcase_add_test(tcase, a_store_without_its_reserve_opens_on_a_full_disk);
 	tcase_add_test(tcase, openings_that_find_no_room_leave_nothing_behind);
 	tcase_add_test(tcase,
 		       a_reserve_that_found_no_room_at_opening_is_taken_later);
