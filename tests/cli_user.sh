@@ -92,6 +92,21 @@ for way in "at rest" mounted; do
 	[[ $way == "at rest" ]] || expect 0 "" keyfs umount "$mnt"
 done
 
+claim "a user's mount runs nothing set-id and opens no devices, asked or not"
+for options in rw suid,dev; do
+	expect 0 "" keyfs mount -o "$options" "$store" "$mnt"
+	grep -q "^$store $mnt fuse.keyfs .*nosuid,nodev" /proc/self/mounts ||
+		fail "$(grep " $mnt " /proc/self/mounts)"
+	expect 0 "" keyfs umount "$mnt"
+done
+
+claim "the umask makes no difference, not even one that denies all"
+rm -rf "$store"
+(umask 0777 && exec "$KEYFS" mount "$store" "$mnt") || fail "mount"
+(umask 0777 && exec "$KEYFS" put "$store" file x) || fail "put"
+expect 0 "----------" mode_of file
+expect 0 "" keyfs umount "$mnt"
+
 claim "the store is its owner's only"
 [[ $(stat -c %a "$store") == 700 ]] || fail "mode $(stat -c %a "$store")"
 [[ -z $(find "$store" -type f ! -perm 600) ]] ||
