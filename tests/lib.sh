@@ -75,9 +75,10 @@ daemon_pid() {
 	sed -n 's/^pid \([0-9]\+\)$/\1/p' "$1/LOCK"
 }
 
-# A process that has ended may stay a zombie for a while.
+# A process that has ended may stay a zombie for a while; one that was killed holds
+# its files until the last of its threads has ended.
 is_running() {
-	[[ $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) == [^Z] ]]
+	cat "/proc/$1/task/"*/stat 2>/dev/null | grep -q ') [^XZ] '
 }
 
 # The end of every test: the exit status says how it went.
