@@ -26,7 +26,7 @@ struct info_log;
 /* Sealed memtables that may wait for the flush before writers stop. */
 #define DB_SEALED_MAX 2u
 /* Level-0 tables at which delays reach their end, as a multiple of
- * options.level0_tables.  Writers are not stopped there, only by sealed memtables. */
+ * options.level0_tables.  A switch waits there while a compaction runs. */
 #define DB_LEVEL0_STOP 8u
 /* The cache keeps this share of the budget, however many memtables wait: 1/8. */
 #define DB_CACHE_SHARE_MIN 8u
@@ -159,8 +159,8 @@ struct keyfs_store {
 	_Atomic int error;            /* why the store failed; 0: it did not */
 	_Atomic bool no_space;    /* the last attempt to write found no room */
 	_Atomic bool sync_armed;  /* a record waits for the interval */
-	_Atomic uint64_t owed_ns; /* delays not yet slept */
 	_Atomic uint64_t ns_per_byte; /* back-pressure, times 1024 */
+	_Atomic uint64_t paid_until_ns; /* monotonic; 0: nothing is owed */
 	_Atomic uint64_t space_left;  /* what admission believes is free */
 	_Atomic bool reserve_held;    /* RESERVE has its full size */
 	_Atomic bool wants_room; /* the log runs short of space made ahead */
@@ -243,15 +243,21 @@ db_view_install_locked(struct keyfs_store *db, struct view *view,
 /* Wakes the keeper.  Takes db->lock. */
 void db_wake_keeper(struct keyfs_store *db);
 
+/* ---- db_pressure.c ---- */
+
+/* Recomputes the price of a byte after a change of what is due. */
+void db_pressure_update_locked(struct keyfs_store *db) REQUIRES(&db->lock);
+/* A commit of `bytes` was applied: the next ones pay for it. */
+void db_owe(struct keyfs_store *db, size_t bytes);
+/* Sleeps what is owed, if it is worth a sleep.  -EAGAIN: it is, under KEYFS_NOWAIT. */
+int db_pay(struct keyfs_store *db, unsigned flags);
+/* Whether level 0 takes no more tables until a compaction has ended. */
+bool db_level0_is_full_locked(const struct keyfs_store *db) REQUIRES(&db->lock);
+
 /* ---- db_room.c ---- */
 
 /* Prepares a commit of `bytes`: pays back-pressure, asks for disk space. */
 int db_admit(struct keyfs_store *db, size_t bytes, unsigned flags);
-/* A commit of `bytes` was applied: the next ones pay for it. */
-void db_owe(struct keyfs_store *db, size_t bytes);
-
-/* Recomputes back-pressure after a change of what is due. */
-void db_pressure_update_locked(struct keyfs_store *db) REQUIRES(&db->lock);
 
 /* Gives the cache what the memtables leave of the budget (P7).  The keeper's: it may
  * have much to evict. */

@@ -21,9 +21,7 @@ struct flush {
 	struct keyfs_store *db;
 	size_t count;
 	uint64_t last_log, last_seq;
-	struct sealed
-		*taken; /* owned; each holds its references until the end, so
-			       * that what is freed is freed under no lock */
+	struct sealed *taken; /* owned; so that it is freed under no lock */
 	struct iter **inputs; /* owned; one for each */
 	struct version *version;
 	struct seen seen;

@@ -2,17 +2,9 @@
 #include <config.h>
 
 #include <errno.h>
-#include <time.h>
 
 #include "store/db.h"
 
-/* Delays are slept from 1 ms upwards, at most 50 ms at once: below the first a sleep costs
- * more than it delays, and no single write waits longer than the second. */
-#define DELAY_NS_MIN UINT64_C(1000000)
-#define DELAY_NS_MAX UINT64_C(50000000)
-/* At the end of the curve a byte costs 1 us: 1 MB/s.  Fixed point, 1/1024 ns. */
-#define RATE_ONE UINT64_C(1024)
-#define RATE_MAX (1000 * RATE_ONE)
 /* How many bytes are admitted by one question to the disk, at most and at least. */
 #define GRANT_BYTES_MAX (UINT64_C(8) << 20)
 #define GRANT_BYTES_MIN (UINT64_C(64) << 10)
@@ -23,85 +15,6 @@
  * was given back. */
 #define RESERVE_OPENING_BYTES (UINT64_C(512) << 10)
 #define RESERVE_OPENING_SHARE 4u
-
-/* ---- Back-pressure ---- */
-
-/* The curve: from nothing to RATE_MAX with the cube of the debt, in 1/1024. */
-static uint64_t
-rate_of(uint64_t debt)
-{
-	if (debt > 1024)
-		debt = 1024;
-	return RATE_MAX * debt / 1024 * debt / 1024 * debt / 1024;
-}
-
-void
-db_pressure_update_locked(struct keyfs_store *db)
-{
-	const struct version *version = db->view->version;
-	uint64_t begin = 2 * (uint64_t)db->options.level0_tables;
-	uint64_t end = DB_LEVEL0_STOP * (uint64_t)db->options.level0_tables;
-	uint64_t tables = version->level0_depth, debt = 0, bytes;
-
-	if (tables > begin)
-		debt = (tables - begin) * 1024 / (end - begin);
-	/* The last sealed memtable that fits: the next switch would stop. */
-	if (db->sealed_count >= DB_SEALED_MAX && debt < 400)
-		debt = 400;
-	/* Bytes to compact weigh in late: a tenth of the curve for each level's
-	 * worth above the first. */
-	bytes = compact_debt_bytes(version, &db->options);
-	bytes = bytes / (db->options.level_bytes / 128 + 1);
-	if (bytes > 1024 && (bytes - 1024) / 8 > debt)
-		debt = (bytes - 1024) / 8;
-	atomic_store_explicit(&db->ns_per_byte, rate_of(debt),
-			      memory_order_relaxed);
-	cond_broadcast(&db->room);
-}
-
-static void
-sleep_ns(uint64_t ns)
-{
-	struct timespec time = { 0, (long)ns };
-
-	/* Interrupted: a shorter delay, the rest stays unpaid. */
-	(void)nanosleep(&time, NULL);
-}
-
-/* Pays what is owed, if it has grown enough to be slept. */
-static int
-pay_delay(struct keyfs_store *db, unsigned flags)
-{
-	uint64_t owed =
-		atomic_load_explicit(&db->owed_ns, memory_order_relaxed);
-
-	if (owed < DELAY_NS_MIN)
-		return 0;
-	if (flags & KEYFS_NOWAIT)
-		return -EAGAIN;
-	if (owed > DELAY_NS_MAX)
-		owed = DELAY_NS_MAX;
-	/* The whole debt is taken over by one sleeper at a time: what exceeds the
-	 * longest delay is forgiven, so that no write waits without bound. */
-	atomic_store_explicit(&db->owed_ns, 0, memory_order_relaxed);
-	sleep_ns(owed);
-	atomic_fetch_add_explicit(&db->counters.delays, 1,
-				  memory_order_relaxed);
-	atomic_fetch_add_explicit(&db->counters.delay_ns, owed,
-				  memory_order_relaxed);
-	return 0;
-}
-
-void
-db_owe(struct keyfs_store *db, size_t bytes)
-{
-	uint64_t rate =
-		atomic_load_explicit(&db->ns_per_byte, memory_order_relaxed);
-
-	if (rate)
-		atomic_fetch_add_explicit(&db->owed_ns, bytes * rate / RATE_ONE,
-					  memory_order_relaxed);
-}
 
 /* ---- Memory ---- */
 
@@ -207,7 +120,7 @@ admit_space(struct keyfs_store *db, uint64_t bytes)
 int
 db_admit(struct keyfs_store *db, size_t bytes, unsigned flags)
 {
-	int r = pay_delay(db, flags);
+	int r = db_pay(db, flags);
 
 	if (r < 0)
 		return r;

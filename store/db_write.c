@@ -24,7 +24,8 @@ static bool
 next_is_ready_locked(const struct keyfs_store *db) REQUIRES(&db->lock)
 {
 	return db->next_log && db->next_memtable &&
-	       db->sealed_count < DB_SEALED_MAX;
+	       db->sealed_count < DB_SEALED_MAX &&
+	       !db_level0_is_full_locked(db);
 }
 
 /* Waits until the next log and memtable are there and a sealed one may be added. */

@@ -222,6 +222,12 @@ env_wall_ns(struct env *env)
 	return env->ops->wall_ns(env);
 }
 
+void
+env_sleep_ns(struct env *env, uint64_t ns)
+{
+	env->ops->sleep_ns(env, ns);
+}
+
 int
 env_random(struct env *env, void *buf, size_t len)
 {

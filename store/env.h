@@ -91,6 +91,7 @@ struct env_ops {
 
 	uint64_t (*now_ns)(struct env *env);
 	uint64_t (*wall_ns)(struct env *env);
+	void (*sleep_ns)(struct env *env, uint64_t ns);
 	int (*random)(struct env *env, void *buf, size_t len);
 };
 
@@ -189,6 +190,8 @@ int env_file_lock(struct env_file *file, bool exclusive);
 
 uint64_t env_now_ns(struct env *env);  /* monotonic */
 uint64_t env_wall_ns(struct env *env); /* real time since 1970 */
+/* Lets the monotonic clock go on for about `ns`; less if a signal comes. */
+void env_sleep_ns(struct env *env, uint64_t ns);
 int env_random(struct env *env, void *buf, size_t len);
 
 #endif

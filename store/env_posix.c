@@ -587,6 +587,16 @@ posix_wall_ns(struct env *env)
 	return clock_ns(CLOCK_REALTIME);
 }
 
+static void
+posix_sleep_ns(struct env *env, uint64_t ns)
+{
+	struct timespec time = { (time_t)(ns / 1000000000),
+				 (long)(ns % 1000000000) };
+
+	(void)env;
+	(void)nanosleep(&time, NULL);
+}
+
 static int
 posix_random(struct env *env, void *buf, size_t len)
 {
@@ -629,6 +639,7 @@ static const struct env_ops posix_ops = {
 	.file_lock = posix_file_lock,
 	.now_ns = posix_now_ns,
 	.wall_ns = posix_wall_ns,
+	.sleep_ns = posix_sleep_ns,
 	.random = posix_random,
 };
 

@@ -619,6 +619,13 @@ fault_wall_ns(struct env *env)
 	return FAULT_WALL_BASE_NS + fault_now_ns(env);
 }
 
+/* Nobody waits: the clock is moved on. */
+static void
+fault_sleep_ns(struct env *env, uint64_t ns)
+{
+	fault_env_pass((struct fault_env *)env, ns);
+}
+
 static int
 fault_random(struct env *env, void *buf, size_t len)
 {
@@ -656,5 +663,6 @@ const struct env_ops fault_env_ops = {
 	.file_lock = fault_file_lock,
 	.now_ns = fault_now_ns,
 	.wall_ns = fault_wall_ns,
+	.sleep_ns = fault_sleep_ns,
 	.random = fault_random,
 };

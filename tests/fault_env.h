@@ -119,7 +119,8 @@ void fault_env_set_cold(struct fault_env *fault, bool cold);
 
 /* Time passes. */
 void fault_env_pass(struct fault_env *fault, uint64_t ns);
-/* The monotonic clock, and how much each look at it adds; first 1 s and 1 us.
+/* The monotonic clock, and how much each look at it adds; first 1 s and 1 us.  A sleep
+ * only moves it on.
  * The real time is a fixed date plus it. */
 void
 fault_env_set_clock(struct fault_env *fault, uint64_t now_ns, uint64_t step_ns);
