@@ -385,6 +385,8 @@ START_TEST(a_writer_is_not_forgotten_while_the_reserve_is_taken_back)
 	pthread_t writer;
 	int result;
 
+	while (!store->reserve_held)
+		(void)usleep(1000);
 	fault_env_watch(disk, hold_the_reserve, NULL);
 	db_reserve_release(store);
 	pthread_mutex_lock(&gate.lock);
