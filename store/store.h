@@ -54,6 +54,11 @@
  * 7. Option and result structs begin with their size.  A zero member means its
  *    default; the library reads or fills min(size) bytes, so that a program
  *    built for an older version works.
+ * 8. Signals.  The first store that is opened for writing on a filesystem that
+ *    can be mapped installs a handler for SIGBUS, by which a disk that is gone
+ *    becomes an error of the write; every other SIGBUS is handed to the handler
+ *    that was there.  A program that sets its own does so before that, or loses
+ *    this.
  */
 #ifndef KEYFS_STORE_H
 #define KEYFS_STORE_H

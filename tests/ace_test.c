@@ -348,6 +348,7 @@ say(const char *what)
 {
 	printf("%s: %" PRIu64 " workloads, %" PRIu64 " crashes\n", what,
 	       workload_count, crash_count);
+	suite_cases(crash_count);
 }
 
 START_TEST(every_operation_survives_a_crash_whole)

@@ -370,6 +370,6 @@ main(void)
 	add_tests(tcase);
 	suite_add_tcase(suite, tcase);
 	r = suite_main(suite);
-	printf("%" PRIu64 " crash states were checked\n", crash_run_states());
+	suite_cases(crash_run_states());
 	return r;
 }

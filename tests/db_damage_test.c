@@ -638,6 +638,7 @@ START_TEST(random_damage_never_shows_anything_older)
 		model_write(i, i % 7 == 0);
 	compact_all();
 	ck_assert_uint_eq(model_check(), 0);
+	suite_cases(rounds);
 }
 END_TEST
 

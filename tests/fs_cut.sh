@@ -77,4 +77,5 @@ for type in ext4 xfs; do
 	disk_remove
 done
 
+echo "cases: $((2 * cuts))"
 finish

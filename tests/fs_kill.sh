@@ -101,4 +101,5 @@ done
 claim "the tree is whole after that"
 check_store
 
+echo "cases: $kills"
 finish

@@ -1441,6 +1441,7 @@ START_TEST(trees_spoilt_at_random_answer)
 		(void)is_told();
 	}
 	pairs_free();
+	suite_cases(cases / RANDOM_GROUPS);
 }
 END_TEST
 

@@ -189,8 +189,7 @@ race(void (*begin)(void), void (*end)(void))
 		}
 		end();
 	} while (now_s() < until);
-	printf("%" PRIu64 " rounds, %" PRIu64 " operations\n", rounds,
-	       rounds * THREADS * OPS);
+	suite_cases(rounds * THREADS * OPS);
 }
 
 /* ---- On the tree ---- */

@@ -60,9 +60,8 @@ static void
 teardown(void)
 {
 	rot_world_fini(&world);
-	printf("%" PRIu64 " cases, in %" PRIu64 " of them damage was found\n",
-	       cases, found);
-	fflush(stdout);
+	printf("in %" PRIu64 " of the cases damage was found\n", found);
+	suite_cases(cases);
 }
 
 static const struct rot_file *

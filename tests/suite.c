@@ -41,6 +41,13 @@ suite_seed(void)
 	return seed;
 }
 
+void
+suite_cases(uint64_t count)
+{
+	printf("cases: %" PRIu64 "\n", count);
+	fflush(stdout);
+}
+
 uint64_t
 suite_random(uint64_t *state)
 {

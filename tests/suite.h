@@ -18,6 +18,10 @@ int suite_main(Suite *suite);
  * Printed, so that a failure can be run again. */
 uint64_t suite_seed(void);
 
+/* Prints `cases: N`: how many cases a test has gone through that makes its cases
+ * itself.  contrib/nightly adds them up. */
+void suite_cases(uint64_t count);
+
 /* The next number of a pseudo-random sequence (splitmix64, Steele et al., 2014);
  * *state starts as the seed. */
 uint64_t suite_random(uint64_t *state);
