@@ -69,7 +69,7 @@ apply_rules(struct fault_env *fault, struct call *call)
 			continue;
 		}
 		active->spent = !active->rule.forever;
-		if (call->error == 0) {
+		if (!call->rule) {
 			call->error = active->rule.error;
 			call->rule = &active->rule;
 			fault->failures++;
@@ -445,6 +445,29 @@ fault_file_lock(struct env_file *base, bool exclusive)
 
 /* ---- Reading and writing ---- */
 
+/* What a lying disk gives for the bytes that were asked for. */
+static void
+read_wrong(struct fault_file *file, enum fault_lie lie, uint64_t offset,
+	   uint8_t *buf, size_t len)
+{
+	const struct disk_inode *inode = file->inode;
+	const struct disk *disk = file->fault->disk;
+	uint64_t other = offset < DISK_SECTOR ? offset + DISK_SECTOR
+					      : offset - DISK_SECTOR;
+
+	if (lie == FAULT_ELSEWHERE)
+		(void)disk_read(inode, other, buf, len);
+	for (size_t i = 0; lie == FAULT_STALE && i < len; i++) {
+		uint64_t at = offset + i;
+
+		if (disk->stale)
+			buf[i] = at < disk->stale_len ? disk->stale[at] : 0;
+		else
+			buf[i] = at < inode->durable_size ? inode->durable[at]
+							  : 0;
+	}
+}
+
 static int
 fault_file_read(struct env_file *base, uint64_t offset, void *buf, size_t len,
 		bool nowait, size_t *out_len)
@@ -461,6 +484,8 @@ fault_file_read(struct env_file *base, uint64_t offset, void *buf, size_t len,
 		r = -EAGAIN;
 	if (r == 0)
 		*out_len = disk_read(file->inode, offset, buf, len);
+	if (r == 0 && call.rule)
+		read_wrong(file, call.rule->lie, offset, buf, *out_len);
 	return leave(&call, r);
 }
 
@@ -490,12 +515,15 @@ fault_file_write(struct env_file *base, uint64_t offset, const void *data,
 			     .offset = offset,
 			     .len = len };
 	int r = enter(&call, file->generation);
+	enum fault_lie lie = call.rule ? call.rule->lie : FAULT_HONEST;
 
 	if (r == 0 && !file->writable)
 		r = -EBADF;
-	if (r == 0)
+	if (r == 0 && lie == FAULT_ELSEWHERE)
+		offset += DISK_SECTOR;
+	if (r == 0 && lie != FAULT_LOST)
 		r = disk_write(fault->disk, file->inode, offset, data, len);
-	else if (call.rule && call.rule->partial)
+	else if (r < 0 && call.rule && call.rule->partial)
 		write_part(file, &call, data, r);
 	return leave(&call, r);
 }

@@ -65,14 +65,25 @@ enum fault_call {
 	 FAULT_ON(FAULT_WRITE) | FAULT_ON(FAULT_SYNC) |                        \
 	 FAULT_ON(FAULT_TRUNCATE) | FAULT_ON(FAULT_ALLOCATE))
 
+/* What a disk may do and answer 0. */
+enum fault_lie {
+	FAULT_HONEST,
+	FAULT_LOST,      /* a write is not made */
+	FAULT_ELSEWHERE, /* it is made a sector further on; a read gives the
+			  * bytes of another sector */
+	FAULT_STALE /* a read gives what was there before: of the file as of
+			  * its last sync, or of the last one removed */
+};
+
 /* A fault to come.  The first `skip` calls that fit pass, the next one fails. */
 struct fault_rule {
 	unsigned calls;   /* which, FAULT_ON() of each */
 	const char *file; /* only files whose name contains it; NULL: all;
 			   * borrowed */
 	uint64_t skip;
-	int error;    /* negative errno */
-	bool forever; /* all later ones that fit fail too */
+	int error;          /* negative errno; 0: the call goes on */
+	enum fault_lie lie; /* then: what it does instead of what it says */
+	bool forever;       /* all later ones that fit fail too */
 	bool partial; /* a write fails after a part of it, chosen at random */
 	bool drop;    /* a sync forgets what it should have written: later syncs
 		       * succeed without it */
