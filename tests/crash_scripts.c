@@ -602,8 +602,11 @@ static void
 syncs_beside_writes(struct crash_run *run)
 {
 	run_open(run);
-	run_puts_while_syncing(run, 0, 10);
-	run_put(run, 3, 20);
+	for (unsigned i = 0; i < 6; i++) {
+		run_puts_while_syncing(run, i * 5, 4);
+		/* What one sync has promised of the other's is there. */
+		run_power_cut(run, FAULT_DROP_ALL);
+	}
 	run_puts_while_syncing(run, 20, 10);
 	run_close(run);
 }

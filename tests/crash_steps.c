@@ -336,12 +336,12 @@ sync_again_and_again(void *arg)
 {
 	struct crash_run *run = arg;
 
-	for (unsigned i = 0; i < 4 && !fault_env_crashed(run->disk); i++) {
+	/* Without a sleep: no time passes as long as somebody can run. */
+	for (unsigned i = 0; i < 20 && !fault_env_crashed(run->disk); i++) {
 		size_t batches = model_batches(run->model);
 
 		if (keyfs_sync(run->store) == 0 && batches > run->synced)
 			run->synced = batches;
-		(void)usleep(1);
 	}
 	return NULL;
 }
@@ -356,8 +356,12 @@ run_puts_while_syncing(struct crash_run *run, unsigned first, unsigned count)
 		return;
 	if (pthread_create(&thread, NULL, sync_again_and_again, run) != 0)
 		abort();
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		run_puts(run, first + i, 4, 120);
+		/* A round of the other one's may be under way. */
+		if (i % 2)
+			run_sync(run);
+	}
 	(void)pthread_join(thread, NULL);
 }
 

@@ -140,6 +140,23 @@ START_TEST(a_failed_record_is_gone_after_a_switch)
 }
 END_TEST
 
+/* Nothing else tells a bad record that was synced from the torn tail of a crash. */
+START_TEST(a_mark_behind_a_bad_record_says_that_it_was_synced)
+{
+	struct keyfs_options options = db_kit_small();
+
+	ck_assert_int_eq(db_kit_put("synced", "1"), 0);
+	ck_assert_int_eq(keyfs_sync(store), 0);
+	fault_env_crash(disk);
+	(void)keyfs_close(store);
+	store = NULL;
+	fault_env_reboot(disk, FAULT_KEEP_ALL, 1);
+	heal();
+	ck_assert_int_eq(fault_env_flip(disk, "000002.log", 70 * 8), 0);
+	ck_assert_int_eq(db_kit_open_with(&options), -EUCLEAN);
+}
+END_TEST
+
 /* The header of the failed switch may be found after a crash, though a later one was
  * written over it. */
 START_TEST(an_older_header_is_a_tear)
@@ -170,6 +187,8 @@ main(void)
 	tcase_add_test(tcase, a_record_is_written_over_what_was_refused);
 	tcase_add_loop_test(tcase, a_failed_record_is_gone_after_a_switch, 0,
 			    2);
+	tcase_add_test(tcase,
+		       a_mark_behind_a_bad_record_says_that_it_was_synced);
 	tcase_add_test(tcase, an_older_header_is_a_tear);
 	suite_add_tcase(suite, tcase);
 	return suite_main(suite);
