@@ -250,7 +250,10 @@ run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 	/* The pick may have been the last to hold its inputs. */
 	if (table_set_has_gone(&db->tables))
 		cond_signal(&db->keep);
-	cond_broadcast(&db->work);
+	/* What has failed is not tried again at once by the other threads: each would
+	 * wake the next one for ever. */
+	if (r == 0)
+		cond_broadcast(&db->work);
 	cond_broadcast(&db->room);
 	return r;
 }
