@@ -431,6 +431,36 @@ START_TEST(nobody_waits_for_a_full_disk)
 }
 END_TEST
 
+/* Two that wake each other would try without a pause. */
+START_TEST(compactions_that_find_no_room_wait_before_they_try_again)
+{
+	struct fault_rule rule = { .calls = FAULT_ON(FAULT_WRITE),
+				   .file = ".sst",
+				   .error = -ENOSPC,
+				   .forever = true };
+	struct keyfs_options options = small();
+	uint64_t made;
+
+	shut(0);
+	options.compaction_threads = 2;
+	options.level0_tables = 64;
+	ck_assert_int_eq(open_with(&options), 0);
+	for (unsigned i = 0; i < 5; i++) {
+		ck_assert_int_eq(put_some(0, 100), 0);
+		ck_assert_int_eq(keyfs_flush(store), 0);
+	}
+	shut(0);
+	options.level0_tables = 2;
+	fault_env_fail(disk, &rule);
+	ck_assert_int_eq(open_with(&options), 0);
+	made = fault_env_count(disk, FAULT_CREATE);
+	(void)usleep(1000000);
+	/* One try in 500 ms for each. */
+	ck_assert_uint_gt(fault_env_count(disk, FAULT_CREATE), made);
+	ck_assert_uint_lt(fault_env_count(disk, FAULT_CREATE), made + 20);
+}
+END_TEST
+
 enum { ADMITTERS = 4, ADMISSIONS = 50000 };
 
 static void *
@@ -601,6 +631,9 @@ db_fail_suite(void)
 		tcase,
 		a_writer_is_not_forgotten_while_the_reserve_is_taken_back);
 	tcase_add_test(tcase, nobody_waits_for_a_full_disk);
+	tcase_add_test(
+		tcase,
+		compactions_that_find_no_room_wait_before_they_try_again);
 	tcase_add_test(tcase, admissions_at_once_never_overdraw_the_grant);
 	tcase_add_test(tcase, a_commit_that_may_not_wait_does_not_sync);
 	tcase_add_loop_test(tcase, whichever_call_fails_the_store_opens_again,
