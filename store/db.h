@@ -149,6 +149,9 @@ struct keyfs_store {
 		struct cond done;
 		/* Guarded by sync.lock. */
 		bool running;
+		/* The running round's; owned; room for all sealed logs and the
+		 * active one. */
+		struct wal_writer **logs;
 	} sync;
 
 	/* Atomic. */

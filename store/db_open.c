@@ -218,6 +218,7 @@ db_free(struct keyfs_store *db)
 		wal_writer_unref(db->sealed[i].log);
 	}
 	free(db->sealed);
+	free(db->sync.logs);
 	memtable_unref(db->active);
 	memtable_unref(db->next_memtable);
 	wal_writer_unref(db->log);

@@ -534,6 +534,9 @@ install(struct keyfs_store *db, struct version *version, uint64_t last_seq)
 	if (!sealed)
 		return -ENOMEM;
 	db->sealed = sealed;
+	db->sync.logs = calloc(db->sealed_room + 1, sizeof(db->sync.logs[0]));
+	if (!db->sync.logs)
+		return -ENOMEM;
 	view = db_view_alloc(db);
 	if (!view)
 		return -ENOMEM;

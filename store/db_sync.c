@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "store/db.h"
 
-/* One round: the logs that were in use when it began, oldest first. */
+/* One round: the logs that were in use when it began, oldest first.  Its memory is
+ * the store's: a sync must not fail for want of any. */
 struct round {
-	struct wal_writer **logs; /* each holds a reference */
+	struct wal_writer **logs; /* borrowed; each holds a reference */
 	size_t count;
 	uint64_t seq; /* last visible when the round began */
 };
@@ -20,41 +18,33 @@ round_fini(struct round *round)
 
 	for (i = 0; i < round->count; i++)
 		wal_writer_unref(round->logs[i]);
-	free(round->logs);
 }
 
 /* Takes the logs that are not known to be durable.  Under both locks, so that no
  * switch comes between the sealed ones and the active one. */
-static int
+static void
 round_begin_locked(struct keyfs_store *db, struct round *round)
 	REQUIRES(&db->write) REQUIRES(&db->lock)
 {
 	size_t i;
 
-	*round = (struct round){ 0 };
-	round->logs = calloc(db->sealed_count + 1, sizeof(round->logs[0]));
-	if (!round->logs)
-		return -ENOMEM;
+	*round = (struct round){ .logs = db->sync.logs };
 	for (i = 0; i < db->sealed_count; i++)
 		if (db->sealed[i].log && !db->sealed[i].synced)
 			round->logs[round->count++] =
 				wal_writer_ref(db->sealed[i].log);
 	round->logs[round->count++] = wal_writer_ref(db->log);
 	round->seq = atomic_load_explicit(&db->last_seq, memory_order_relaxed);
-	return 0;
 }
 
-static int
+static void
 round_begin(struct keyfs_store *db, struct round *round)
 {
-	int r;
-
 	mutex_lock(&db->write);
 	mutex_lock(&db->lock);
-	r = round_begin_locked(db, round);
+	round_begin_locked(db, round);
 	mutex_unlock(&db->lock);
 	mutex_unlock(&db->write);
-	return r;
 }
 
 /* Remembers that a sealed log is durable, so that no round syncs it again. */
@@ -137,10 +127,9 @@ sync_round(struct keyfs_store *db)
 {
 	uint64_t position = 0;
 	struct round round;
-	int r = round_begin(db, &round);
+	int r;
 
-	if (r < 0)
-		return r;
+	round_begin(db, &round);
 	r = round_sync(db, &round, &position);
 	if (r == 0) {
 		mutex_lock(&db->sync.lock);
