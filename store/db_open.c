@@ -148,9 +148,33 @@ lock_label(struct keyfs_store *db)
 struct listing {
 	struct keyfs_store *db;
 	bool has_current;
+	bool has_logs;
 	bool has_data;   /* a table, or a log that holds records */
 	bool has_others; /* names that are not ours */
 };
+
+static bool
+is_log(const char *name)
+{
+	const char *dot = strchr(name, '.');
+
+	return dot && !strcmp(dot, ".log");
+}
+
+/* If it holds a record, a store was here. */
+static int
+look_into_log(void *arg, const char *name)
+{
+	struct listing *listing = arg;
+	bool has = false;
+	int r = 0;
+
+	if (is_log(name))
+		r = wal_reader_has_records(listing->db->dir,
+					   strtoull(name, NULL, 10), &has);
+	listing->has_data |= has;
+	return r;
+}
 
 static int
 look(void *arg, const char *name)
@@ -172,11 +196,8 @@ look(void *arg, const char *name)
 		return 0;
 	if (dot && (!strcmp(dot, ".sst") || !strcmp(dot, ".sst.damaged")))
 		listing->has_data = true;
-	else if (dot && !strcmp(dot, ".log"))
-		/* Then a store was here. */
-		listing->has_data |=
-			wal_reader_has_records(listing->db->dir,
-					       strtoull(name, NULL, 10));
+	else if (is_log(name))
+		listing->has_logs = true;
 	else
 		listing->has_others = true;
 	return 0;
@@ -191,6 +212,8 @@ decide(struct keyfs_store *db, bool *out_new)
 	struct listing listing = { .db = db };
 	int r = env_dir_list(db->dir, look, &listing);
 
+	if (r == 0 && !listing.has_current && listing.has_logs)
+		r = env_dir_list(db->dir, look_into_log, &listing);
 	if (r < 0)
 		return r;
 	*out_new = !listing.has_current;

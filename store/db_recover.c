@@ -425,15 +425,18 @@ static int
 check_log(struct file_check *check, const char *name, uint64_t number)
 {
 	const struct version *version = check->version;
+	bool has;
 	size_t i;
+	int r;
 
 	if (number < version->log_floor)
 		return 0;
 	for (i = 0; i < version->log_count; i++)
 		if (version->logs[i].number == number)
 			return 0;
-	if (!wal_reader_has_records(check->db->dir, number))
-		return 0;
+	r = wal_reader_has_records(check->db->dir, number, &has);
+	if (r < 0 || !has)
+		return r;
 	return corrupt(
 		&check->db->reporter, MANIFEST_CURRENT, 0,
 		"it leads to an old manifest, or to one without its end: "
@@ -473,9 +476,11 @@ report_missing_table(struct keyfs_store *db, const struct version *version)
 			table_file_name(
 				version->levels[level].tables[i]->number, name);
 			r = env_file_open(db->dir, name, ENV_READ, &file);
-			if (r < 0)
+			if (r == -ENOENT)
 				return corrupt(&db->reporter, name, 0,
 					       "the table is missing");
+			if (r < 0)
+				return r;
 			env_file_close(file);
 		}
 	}

@@ -223,11 +223,13 @@ static bool
 is_newest(const struct keyfs_salvage *s, const struct version *version,
 	  const struct listing *l)
 {
+	bool has;
 	size_t i;
 
 	for (i = 0; i < l->logs.count; i++)
 		if (!names_log(version, l->logs.items[i]) &&
-		    wal_reader_has_records(s->dir, l->logs.items[i]))
+		    !wal_reader_has_records(s->dir, l->logs.items[i], &has) &&
+		    has)
 			return false;
 	return !count_missing(version, l) || !count_unnamed(version, l);
 }

@@ -103,21 +103,22 @@ wal_reader_next(struct wal_reader *reader, struct wal_record *out,
 	return NULL;
 }
 
-bool
-wal_reader_has_records(struct env_dir *dir, uint64_t number)
+int
+wal_reader_has_records(struct env_dir *dir, uint64_t number, bool *out)
 {
 	struct keyfs_slice payload;
 	struct wal_reader *reader;
 	struct wal_header header;
 	struct wal_record record;
-	bool has;
+	int r = wal_reader_open(dir, number, &reader);
 
-	if (wal_reader_open(dir, number, &reader) < 0)
-		return false;
-	has = !wal_reader_header(reader, &header) &&
-	      !wal_reader_next(reader, &record, &payload);
+	*out = false;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	*out = !wal_reader_header(reader, &header) &&
+	       !wal_reader_next(reader, &record, &payload);
 	wal_reader_close(reader);
-	return has;
+	return 0;
 }
 
 uint64_t

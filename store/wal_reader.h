@@ -21,9 +21,9 @@ int
 wal_reader_open(struct env_dir *dir, uint64_t number, struct wal_reader **out);
 void wal_reader_close(struct wal_reader *reader); /* NULL is allowed */
 
-/* Whether log `number` begins with a good header and a good record.  One that cannot be
- * read has none. */
-bool wal_reader_has_records(struct env_dir *dir, uint64_t number);
+/* Whether log `number` begins with a good header and a good record; one that is not
+ * there has none.  Errors: wal_reader_open(); then nobody knows. */
+int wal_reader_has_records(struct env_dir *dir, uint64_t number, bool *out);
 
 /* The header.  NULL, or why it is bad; then nothing can be replayed. */
 const char *
