@@ -52,21 +52,27 @@ add_log(struct keyfs_store *db, uint64_t number, struct version **out)
 	return r;
 }
 
+static void
+remove_log(struct keyfs_store *db, uint64_t number)
+{
+	char name[ENV_NAME_MAX + 1];
+
+	(void)snprintf(name, sizeof(name), "%06" PRIu64 ".log", number);
+	(void)env_unlink(db->dir, name);
+}
+
 static int
 make_log(struct keyfs_store *db)
 {
-	char name[ENV_NAME_MAX + 1];
 	uint64_t number;
 	int r = db_new_number(db, &number);
 
 	if (r < 0)
 		return r;
 	r = wal_writer_new(db->dir, number, db_log_capacity(db), &db->log);
-	if (r < 0) {
-		/* No manifest names it: a full disk must not fill up with them. */
-		(void)snprintf(name, sizeof(name), "%06" PRIu64 ".log", number);
-		(void)env_unlink(db->dir, name);
-	}
+	/* No manifest names it: a full disk must not fill up with them. */
+	if (r < 0)
+		remove_log(db, number);
 	return r;
 }
 
@@ -182,18 +188,20 @@ sweep_file(void *arg, const char *name)
 	return 0;
 }
 
-/* The log and the manifest; *out_version is the caller's, NULL on failure. */
+/* The log and the manifest; *out_version is the caller's, NULL on failure.
+ * *out_touched: the manifest that names the log may be the live one. */
 static int
-begin(struct keyfs_store *db, struct version **out_version)
+begin(struct keyfs_store *db, struct version **out_version, bool *out_touched)
 {
 	uint64_t number;
 	int r = begin_log(db, out_version);
 
+	*out_touched = false;
 	if (r == 0)
 		r = db_new_number(db, &number);
 	if (r == 0)
 		r = manifest_create(db->dir, &db->reporter, number,
-				    *out_version, &db->manifest);
+				    *out_version, out_touched, &db->manifest);
 	if (r < 0) {
 		version_unref(*out_version);
 		*out_version = NULL;
@@ -206,13 +214,17 @@ db_begin(struct keyfs_store *db)
 {
 	struct version *version = NULL;
 	struct sweep sweep = { .db = db };
+	bool touched;
 	int r;
 
 	db_reserve_find(db);
-	r = begin(db, &version);
+	r = begin(db, &version, &touched);
 	/* Whoever opens a store on a full disk has come to delete. */
 	if (r == -ENOSPC && db_reserve_release_all(db))
-		r = begin(db, &version);
+		r = begin(db, &version, &touched);
+	/* The logs of openings that fail must not pile up. */
+	if (r < 0 && db->log && !touched)
+		remove_log(db, wal_writer_number(db->log));
 	if (r == 0)
 		r = install(db, version);
 	if (r == 0) {

@@ -307,23 +307,25 @@ make_current(struct manifest *m, bool *out_touched)
 int
 manifest_create(struct env_dir *dir, const struct reporter *reporter,
 		uint64_t number, const struct version *version,
-		struct manifest **out)
+		bool *out_touched, struct manifest **out)
 {
-	struct manifest *m;
-	bool touched;
+	struct manifest *m = NULL;
+	bool touched = false;
 	int r;
 
 	r = make_file(dir, reporter, number, version, &m);
-	if (r)
-		return r;
-	r = make_current(m, &touched);
+	if (!r)
+		r = make_current(m, &touched);
+	if (out_touched)
+		*out_touched = touched;
 	if (!r) {
 		*out = m;
 		return 0;
 	}
+	/* What make_file() could not make it has removed itself. */
 	if (touched)
 		manifest_close(m);
-	else
+	else if (m)
 		remove_file(m);
 	return r;
 }

@@ -58,10 +58,11 @@ struct manifest;
 /* Makes manifest `number` with the whole of `version` in it, durable, and makes
  * it the live one: new file, sync, directory sync, CURRENT.tmp, sync, rename,
  * directory sync.  On failure what was made is removed unless CURRENT may name
- * it already; whether it does is then unknown. */
+ * it already; whether it does is then unknown.  *out_touched (may be NULL) says in
+ * any case whether CURRENT may name it. */
 int manifest_create(struct env_dir *dir, const struct reporter *reporter,
 		    uint64_t number, const struct version *version,
-		    struct manifest **out);
+		    bool *out_touched, struct manifest **out);
 
 /* Goes on in a new file, `number`, which starts with the whole of `version`:
  * the caller does it when manifest_bytes() has grown, and deletes the old file

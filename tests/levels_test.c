@@ -53,7 +53,9 @@ setup(void)
 	options.table_bytes = 4 << 10;
 	options.level_bytes = 8 << 10;
 	ck_assert_int_eq(version_new(&set, &version), 0);
-	ck_assert_int_eq(manifest_create(dir, NULL, 1, version, &manifest), 0);
+	ck_assert_int_eq(manifest_create(dir, NULL, 1, version, NULL,
+					 &manifest),
+			 0);
 	ck_assert_int_eq(memtable_new(64 << 10, NULL, &memtable), 0);
 	versions_init(&history);
 	last_seq = snapshot_count = 0;

@@ -149,7 +149,7 @@ run_history(void)
 	unsigned i;
 	int done = 0, r;
 
-	if (manifest_create(dir, &reporter, 1, states[0], &m))
+	if (manifest_create(dir, &reporter, 1, states[0], NULL, &m))
 		return 0;
 	done = 1;
 	for (i = 0; i < EDITS; i++) {
@@ -272,7 +272,9 @@ START_TEST(a_poisoned_manifest_keeps_its_error)
 	struct manifest *m;
 
 	make_states();
-	ck_assert_int_eq(manifest_create(dir, &reporter, 1, states[0], &m), 0);
+	ck_assert_int_eq(manifest_create(dir, &reporter, 1, states[0], NULL,
+					 &m),
+			 0);
 	ck_assert_int_eq(manifest_error(m), 0);
 	fault_env_fail(disk, &rule);
 	ck_assert_int_eq(append(m, 0), -EIO);
@@ -295,7 +297,9 @@ START_TEST(a_full_disk_is_no_failure)
 	unsigned i;
 
 	make_states();
-	ck_assert_int_eq(manifest_create(dir, &reporter, 1, states[0], &m), 0);
+	ck_assert_int_eq(manifest_create(dir, &reporter, 1, states[0], NULL,
+					 &m),
+			 0);
 	fault_env_fail(disk, &rule);
 	ck_assert_int_eq(append(m, 0), 0); /* there is room already */
 	version_edit_init(&big);
@@ -325,7 +329,9 @@ plant_history(void)
 	uint64_t end;
 	unsigned i;
 
-	ck_assert_int_eq(manifest_create(dir, &reporter, 3, states[0], &m), 0);
+	ck_assert_int_eq(manifest_create(dir, &reporter, 3, states[0], NULL,
+					 &m),
+			 0);
 	for (i = 0; i < EDITS; i++)
 		ck_assert_int_eq(append(m, i), 0);
 	end = manifest_bytes(m);
@@ -367,7 +373,9 @@ START_TEST(a_cut_last_record_is_dropped_with_one_line)
 	uint8_t *bytes;
 
 	make_states();
-	ck_assert_int_eq(manifest_create(dir, &reporter, 3, states[0], &m), 0);
+	ck_assert_int_eq(manifest_create(dir, &reporter, 3, states[0], NULL,
+					 &m),
+			 0);
 	ck_assert_int_eq(append(m, 0), 0);
 	before = manifest_bytes(m);
 	ck_assert_int_eq(append(m, 1), 0);
@@ -446,7 +454,9 @@ START_TEST(damage_needs_a_file_that_says_so)
 	edit.next_number = 6;
 	edit.last_seq = 2;
 	damage_unref(damage);
-	ck_assert_int_eq(manifest_create(dir, &reporter, 1, states[0], &m), 0);
+	ck_assert_int_eq(manifest_create(dir, &reporter, 1, states[0], NULL,
+					 &m),
+			 0);
 	ck_assert(!manifest_takes(m, &edit));
 	ck_assert_int_eq(fault_env_peek(disk, "MANIFEST-000001", 12, &bits, 1),
 			 0);
