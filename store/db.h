@@ -184,14 +184,6 @@ int db_open(struct env *env, const char *path,
 /* Puts the store into the failed state (R10), once; returns the error in force. */
 int db_fail(struct keyfs_store *db, int error, const char *what);
 
-/* Whether an error passes by itself: room, memory and descriptors come back. */
-static inline bool
-db_error_passes(int error)
-{
-	return error == -ENOSPC || error == -ENOMEM || error == -EMFILE ||
-	       error == -ENFILE;
-}
-
 /* 0, -EPERM in a forked child, or the error of the failed state when `writing`. */
 int db_check(const struct keyfs_store *db, bool writing);
 

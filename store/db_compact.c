@@ -221,7 +221,7 @@ judge(struct keyfs_store *db, int error, bool input_failed)
 	if (error == -ENOSPC)
 		db_reserve_release(db);
 	else if (error < 0 && error != -ECANCELED && !input_failed &&
-		 !db_error_passes(error))
+		 !error_passes(error))
 		(void)db_fail(db, error, "compaction");
 }
 

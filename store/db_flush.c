@@ -179,7 +179,7 @@ judge(struct keyfs_store *db, int error)
 			      memory_order_relaxed);
 	if (error == -ENOSPC)
 		db_reserve_release(db);
-	else if (error < 0 && !db_error_passes(error))
+	else if (error < 0 && !error_passes(error))
 		(void)db_fail(db, error, "flush");
 }
 

@@ -16,8 +16,9 @@ start(pthread_t *thread, void *(*main)(void *), struct keyfs_store *db)
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = pthread_create(thread, NULL, main, db);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	/* EAGAIN of a call that cannot wait is something else: see store.h. */
 	if (r)
-		return -r;
+		return r == EAGAIN ? -ENOMEM : -r;
 	db->worker_count++;
 	return 0;
 }
@@ -29,7 +30,7 @@ db_workers_start(struct keyfs_store *db)
 	int r = db_prepare_next(db);
 
 	/* The keeper tries it again, and a full disk takes deletes meanwhile. */
-	if (db_error_passes(r))
+	if (error_passes(r))
 		r = 0;
 	if (r == 0)
 		r = start(&db->keeper, db_keeper_main, db);

@@ -6,9 +6,19 @@
 #ifndef STORE_ERROR_H
 #define STORE_ERROR_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/store.h"
+
+/* Whether an error passes by itself: room, memory and descriptors come back. */
+static inline bool
+error_passes(int error)
+{
+	return error == -ENOSPC || error == -ENOMEM || error == -EMFILE ||
+	       error == -ENFILE;
+}
 
 struct reporter {
 	/* Constant while the store is open.  NULL: nobody listens. */

@@ -138,7 +138,7 @@ table_meta_set_aside(struct table_meta *meta)
 void
 table_meta_blame(struct table_meta *meta, int error)
 {
-	if (error == -ENOMEM || error == -EAGAIN)
+	if (error_passes(error) || error == -EAGAIN)
 		return;
 	/* Relaxed: it guards nothing. */
 	if (atomic_exchange_explicit(&meta->unreadable, true,
