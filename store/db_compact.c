@@ -225,6 +225,15 @@ judge(struct keyfs_store *db, int error, bool input_failed)
 		(void)db_fail(db, error, "compaction");
 }
 
+/* For who waits for the work. */
+static void
+note_result_locked(struct keyfs_store *db, int r) REQUIRES(&db->lock)
+{
+	db->compact_error = r;
+	db->compact_failures += r < 0;
+	cond_broadcast(&db->room);
+}
+
 /* Runs a pick.  Drops and retakes the lock. */
 static int
 run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
@@ -242,8 +251,7 @@ run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 	judge(db, r, input_failed);
 	mutex_lock(&db->lock);
 	db->compacting--;
-	db->compact_error = r;
-	db->compact_failures += r < 0;
+	note_result_locked(db, r);
 	if (input_failed)
 		postpone_locked(db, pick);
 	compact_pick_fini(pick);
@@ -254,7 +262,6 @@ run_pick_locked(struct keyfs_store *db, struct compact_pick *pick)
 	 * wake the next one for ever. */
 	if (r == 0)
 		cond_broadcast(&db->work);
-	cond_broadcast(&db->room);
 	return r;
 }
 
@@ -296,6 +303,8 @@ db_compact_main(void *arg)
 		}
 		if (r == 0)
 			r = run_pick_locked(db, &pick);
+		else
+			note_result_locked(db, r);
 		if (r < 0 && !db->closing)
 			(void)cond_wait_ms(&db->work, &db->lock, RETRY_MS);
 	}
@@ -353,25 +362,27 @@ keyfs_compact_range(struct keyfs_store *db, struct keyfs_family *family,
 	return r;
 }
 
-static bool
-is_idle_locked(struct keyfs_store *db) REQUIRES(&db->lock)
+/* -EBUSY: something is due or running.  -ENOMEM: nobody can tell. */
+static int
+check_idle_locked(struct keyfs_store *db) REQUIRES(&db->lock)
 {
 	struct compact_pick pick;
 	size_t i;
+	int r;
 
 	if (db->flushing || db->compacting)
-		return false;
+		return -EBUSY;
 	/* Who waits for the work waits for the room that it makes. */
 	if (table_set_has_gone(&db->tables))
-		return false;
+		return -EBUSY;
 	for (i = 0; i < db->sealed_count; i++)
 		if (db->sealed[i].log)
-			return false;
-	if (pick_locked(db, &pick) == 0) {
-		compact_pick_fini(&pick);
-		return false;
-	}
-	return true;
+			return -EBUSY;
+	r = pick_locked(db, &pick);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	compact_pick_fini(&pick);
+	return -EBUSY;
 }
 
 /* Why there will be no idleness: compactions fail, again after the first failure has
@@ -399,7 +410,7 @@ keyfs_wait_idle(struct keyfs_store *db)
 	mutex_lock(&db->lock);
 	flush_begun = db->flush_begun;
 	failures = db->compact_failures;
-	while (!is_idle_locked(db)) {
+	while ((r = check_idle_locked(db)) == -EBUSY) {
 		r = is_in_vain_locked(db, flush_begun, failures);
 		if (r < 0)
 			break;
