@@ -394,13 +394,14 @@ static int
 stats_json(struct keyfs_store *store, char **out)
 {
 	struct keyfs_stats stats = { .size = sizeof(stats) };
+	char *text = NULL;
 	size_t len;
 	FILE *to;
 	int rc = keyfs_stats_get(store, &stats);
 
 	if (rc)
 		return rc;
-	to = open_memstream(out, &len);
+	to = open_memstream(&text, &len);
 	if (!to)
 		return -ENOMEM;
 	fprintf(to, "{\n  \"state\": \"%s\",\n  \"error\": %d,\n",
@@ -409,7 +410,13 @@ stats_json(struct keyfs_store *store, char **out)
 	json_levels(to, "level_bytes", stats.level_bytes);
 	json_figures(to, &stats);
 	fprintf(to, "}\n");
-	return fclose(to) ? -ENOMEM : 0;
+	/* The C library may close it with success and without the text. */
+	if (fclose(to) || !text) {
+		free(text);
+		return -ENOMEM;
+	}
+	*out = text;
+	return 0;
 }
 
 static int

@@ -396,7 +396,8 @@ print_property(struct keyfs_store *db, const struct property *property,
 		return -ENOMEM;
 	fill(db, &stats);
 	property->print(db, &stats, to);
-	if (fclose(to)) {
+	/* The C library may close it with success and without the text. */
+	if (fclose(to) || !text) {
 		free(text);
 		return -ENOMEM;
 	}
