@@ -109,6 +109,7 @@ struct worker {
 	/* Guarded by lock. */
 	struct owed *queue; /* owned */
 	size_t count, capacity;
+	bool scan;         /* there is more than the queue holds */
 	uint64_t pause_ns; /* the queue rests until then: the disk is full */
 	bool stop;
 	/* Constant while the tree is in use by several threads. */

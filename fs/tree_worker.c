@@ -44,9 +44,12 @@ push_locked(struct worker *worker, struct owed owed)
 		struct owed *queue =
 			realloc(worker->queue, capacity * sizeof(*queue));
 
-		/* Without memory it waits, recorded, for the next open. */
-		if (!queue)
+		/* Without memory it is found again, as it is recorded. */
+		if (!queue) {
+			worker->scan = true;
+			worker->pause_ns = clock_now_ns() + WORKER_PAUSE_NS;
 			return;
+		}
 		worker->queue = queue;
 		worker->capacity = capacity;
 	}
@@ -101,17 +104,22 @@ is_passing(int rc)
 	return rc == -ENOSPC || rc == -ENOMEM;
 }
 
+/* `owed` of inode 0: the scan for all. */
 static void
 settle_one(struct tree *tree, struct owed owed)
 {
 	struct worker *worker = &tree->worker;
-	int rc = owed_settle(tree, owed.ino, owed.forgotten);
+	int rc = owed.ino ? owed_settle(tree, owed.ino, owed.forgotten)
+			  : owed_scan(tree);
 
 	/* Other errors are of the disk: the record waits for the next open. */
 	if (!is_passing(rc))
 		return;
 	pthread_mutex_lock(&worker->lock);
-	push_locked(worker, owed);
+	if (owed.ino)
+		push_locked(worker, owed);
+	else
+		worker->scan = true;
 	worker->pause_ns = clock_now_ns() + WORKER_PAUSE_NS;
 	pthread_mutex_unlock(&worker->lock);
 }
@@ -142,13 +150,15 @@ pop_locked(struct worker *worker, uint64_t now_ns, struct owed *out,
 	   uint64_t *out_until_ns)
 {
 	*out_until_ns = UINT64_MAX;
-	if (!worker->count)
+	if (!worker->count && !worker->scan)
 		return false;
 	if (worker->pause_ns > now_ns) {
 		*out_until_ns = worker->pause_ns;
 		return false;
 	}
-	*out = worker->queue[--worker->count];
+	*out = worker->scan ? (struct owed){ 0 }
+			    : worker->queue[--worker->count];
+	worker->scan = false;
 	return true;
 }
 
@@ -182,8 +192,8 @@ worker_run(void *arg)
 	struct tree *tree = arg;
 	struct worker *worker = &tree->worker;
 
-	(void)owed_scan(tree); /* what it cannot read, check reports */
 	pthread_mutex_lock(&worker->lock);
+	worker->scan = true; /* what it cannot read, check reports */
 	while (!worker->stop)
 		worker_turn_locked(tree);
 	pthread_mutex_unlock(&worker->lock);
@@ -200,7 +210,8 @@ worker_start(struct tree *tree)
 	rc = -pthread_create(&worker->thread, NULL, worker_run, tree);
 	if (rc)
 		worker->running = false;
-	return rc;
+	/* No thread can be had: nothing that waiting for it would change. */
+	return rc == -EAGAIN ? -ENOMEM : rc;
 }
 
 void
