@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* must.h - memory for tests: a test that cannot have it has no result, so these
- * abort instead of failing. */
+ * abort instead of failing, and alloc_fault.h lets them have it. */
 #ifndef TESTS_MUST_H
 #define TESTS_MUST_H
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* This thread allocates for the test, not for what is tested.  Volatile: compilers
+ * know that calloc() does not look at it. */
+extern _Thread_local volatile bool must_allocates;
 
 /* Zeroed memory; never NULL, not for 0 bytes either. */
 static inline void *
 must_alloc(size_t size)
 {
-	void *p = calloc(1, size ? size : 1);
+	void *p;
 
+	must_allocates = true;
+	p = calloc(1, size ? size : 1);
+	must_allocates = false;
 	if (!p)
 		abort();
 	return p;
@@ -21,8 +29,11 @@ must_alloc(size_t size)
 static inline void *
 must_realloc(void *old, size_t size)
 {
-	void *p = realloc(old, size ? size : 1);
+	void *p;
 
+	must_allocates = true;
+	p = realloc(old, size ? size : 1);
+	must_allocates = false;
 	if (!p)
 		abort();
 	return p;
