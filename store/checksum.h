@@ -11,6 +11,7 @@
 #ifndef STORE_CHECKSUM_H
 #define STORE_CHECKSUM_H
 
+#include <stdbool.h>
 #include <xxhash.h>
 
 #include "store/coding.h"
@@ -30,6 +31,20 @@ checksum(const void *data, size_t len, uint64_t file, uint64_t offset)
 	put_le64(words + 8, file);
 	put_le64(words + 16, offset);
 	return checksum_hash(words, sizeof(words));
+}
+
+/* Whether a stored checksum is the one that it must be.  A build that looks for what
+ * lies behind this check takes every one for right. */
+static inline bool
+checksum_fits(uint64_t stored, uint64_t computed)
+{
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+	(void)stored;
+	(void)computed;
+	return true;
+#else
+	return stored == computed;
+#endif
 }
 
 #endif

@@ -103,7 +103,7 @@ check_header(struct load *load)
 	if (memcmp(h, MANIFEST_MAGIC, 8))
 		return corrupt(load->reporter, load->name, 0,
 			       "this is not a manifest");
-	if (get_le64(h + 56) != checksum(h, 56, load->number, 0))
+	if (!checksum_fits(get_le64(h + 56), checksum(h, 56, load->number, 0)))
 		return corrupt(load->reporter, load->name, 0,
 			       "the header does not match its checksum");
 	if (get_le32(h + 8) != MANIFEST_VERSION)
@@ -140,8 +140,8 @@ record_at(const struct load *load, uint64_t offset,
 	    manifest_record_bytes(payload) > left)
 		return 0;
 	bytes = manifest_record_bytes(payload);
-	if (get_le64(record) !=
-	    checksum(record + 8, bytes - 8, load->number, offset))
+	if (!checksum_fits(get_le64(record), checksum(record + 8, bytes - 8,
+						      load->number, offset)))
 		return 0;
 	*out_payload = keyfs_bytes(record + MANIFEST_FRAME_BYTES, payload);
 	return bytes;

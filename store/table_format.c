@@ -30,7 +30,7 @@ table_header_decode(const uint8_t *bytes, uint64_t number,
 
 	if (memcmp(bytes, TABLE_MAGIC, 8))
 		return "no table header";
-	if (sum != checksum(bytes, 32, own, 0))
+	if (!checksum_fits(sum, checksum(bytes, 32, own, 0)))
 		return "table header does not match its checksum";
 	if (own != number)
 		return "table header of another file";
@@ -67,7 +67,8 @@ table_footer_decode(const uint8_t *bytes, uint64_t number, uint64_t offset,
 
 	if (memcmp(bytes + 56, TABLE_MAGIC_END, 8))
 		return "no table footer";
-	if (get_le64(bytes + 48) != checksum(bytes, 48, number, offset))
+	if (!checksum_fits(get_le64(bytes + 48),
+			   checksum(bytes, 48, number, offset)))
 		return "table footer does not match its checksum";
 	if (get_le32(bytes + 32) != TABLE_VERSION ||
 	    get_le32(bytes + 36) != TABLE_FEATURES)
@@ -100,8 +101,8 @@ table_stored_decode(const uint8_t *bytes, size_t len, uint64_t number,
 
 	if (len < TABLE_TRAILER_BYTES)
 		return "block too short";
-	if (get_le64(bytes + body + 1) !=
-	    checksum(bytes, body + 1, number, offset))
+	if (!checksum_fits(get_le64(bytes + body + 1),
+			   checksum(bytes, body + 1, number, offset)))
 		return "block does not match its checksum";
 	switch (bytes[body]) {
 	case TABLE_BLOCK_RAW:

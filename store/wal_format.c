@@ -41,7 +41,8 @@ wal_header_decode(const uint8_t *bytes, uint64_t number, struct wal_header *out)
 {
 	if (memcmp(bytes, WAL_MAGIC, 8))
 		return "no log header";
-	if (get_le64(bytes + 56) != checksum(bytes, 56, number, 0))
+	if (!checksum_fits(get_le64(bytes + 56),
+			   checksum(bytes, 56, number, 0)))
 		return "log header does not match its checksum";
 	if (get_le32(bytes + 8) != WAL_VERSION)
 		return "unknown log format version";
@@ -100,9 +101,9 @@ batch_decode(const uint8_t *bytes, uint64_t available, uint64_t number,
 	if (available < total)
 		return "record runs past the end of the file";
 	hash = checksum_hash(bytes + WAL_BATCH_HEADER_BYTES, payload);
-	if (get_le64(bytes + 8) != record_checksum(bytes,
-						   WAL_BATCH_HEADER_BYTES, hash,
-						   number, offset))
+	if (!checksum_fits(get_le64(bytes + 8),
+			   record_checksum(bytes, WAL_BATCH_HEADER_BYTES, hash,
+					   number, offset)))
 		return "record does not match its checksum";
 	for (; end < total; end++)
 		if (bytes[end])
@@ -127,9 +128,9 @@ wal_record_decode(const uint8_t *bytes, uint64_t available, uint64_t number,
 	if (marker == wal_marker(number, WAL_MARK)) {
 		out->type = WAL_MARK;
 		if (get_le32(bytes + 4) ||
-		    get_le64(bytes + 8) != record_checksum(bytes,
-							   WAL_MARK_BYTES, 0,
-							   number, offset))
+		    !checksum_fits(get_le64(bytes + 8),
+				   record_checksum(bytes, WAL_MARK_BYTES, 0,
+						   number, offset)))
 			return "mark does not match its checksum";
 		return NULL;
 	}
