@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/layout.h"
 #include "tests/suite.h"
 #include "tests/tmpdir.h"
 
@@ -63,6 +64,40 @@ kit_count(struct kv *kv)
 			 0);
 	kv_view_close(kv, view);
 	return count;
+}
+
+static void
+change(struct kv *kv, enum kv_change_kind kind, struct keyfs_slice key,
+       struct keyfs_slice value)
+{
+	struct kv_change change = { kind, key, value };
+	struct kv_batch batch = { .changes = &change, .change_count = 1 };
+
+	ck_assert_int_eq(kv_commit(kv, &batch, 0, NULL), 0);
+}
+
+void
+kit_put(struct kv *kv, struct keyfs_slice key, struct keyfs_slice value)
+{
+	change(kv, KV_PUT, key, value);
+}
+
+void
+kit_drop(struct kv *kv, struct keyfs_slice key)
+{
+	change(kv, KV_DELETE, key, (struct keyfs_slice){ 0 });
+}
+
+void
+kit_put_entry(struct kv *kv, uint64_t parent, const char *name, uint64_t ino,
+	      uint32_t type)
+{
+	struct layout_entry entry = { ino, type };
+	uint8_t value[LAYOUT_ENTRY_MAX];
+	struct layout_key key;
+
+	kit_put(kv, layout_key_entry(&key, parent, keyfs_str(name)),
+		keyfs_bytes(value, layout_entry_encode(&entry, value)));
 }
 
 struct tree *

@@ -15,6 +15,12 @@ struct kv *kit_lsm(void);
 void kit_lsm_close(struct kv *kv);
 /* Number of live keys. */
 size_t kit_count(struct kv *kv);
+/* Keys as they lie in the engine; no tree is open on it. */
+void kit_put(struct kv *kv, struct keyfs_slice key, struct keyfs_slice value);
+void kit_drop(struct kv *kv, struct keyfs_slice key);
+/* `type`: S_IFREG, S_IFDIR and so on, true or not. */
+void kit_put_entry(struct kv *kv, uint64_t parent, const char *name,
+		   uint64_t ino, uint32_t type);
 
 /* A tree in `kv`, without its worker. */
 struct tree *kit_open(struct kv *kv);

@@ -138,12 +138,10 @@ END_TEST
 START_TEST(a_store_of_something_else_is_not_taken_for_a_tree)
 {
 	struct kv *other = kv_mem_new();
-	struct kv_change change = { KV_PUT, keyfs_str("k"), keyfs_str("v") };
-	struct kv_batch batch = { .changes = &change, .change_count = 1 };
 	struct tree_options options = { 0 };
 	struct tree *none;
 
-	ck_assert_int_eq(kv_commit(other, &batch, 0, NULL), 0);
+	kit_put(other, keyfs_str("k"), keyfs_str("v"));
 	ck_assert_int_eq(tree_open(other, &options, &none), -EUCLEAN);
 	ck_assert_int_eq(kv_close(other), 0);
 }

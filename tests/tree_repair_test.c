@@ -15,8 +15,8 @@
 #include "fs/layout.h"
 #include "tests/kv_mem.h"
 #include "tests/suite.h"
-#include "tests/tree_kit.h"
 #include "tests/tree_dump.h"
+#include "tests/tree_kit.h"
 
 #define CHUNK 16384u
 #define SPOILT_TRIES 400u
@@ -66,33 +66,6 @@ teardown(void)
 }
 
 /* ---- Keys ---- */
-
-static void
-change(enum kv_change_kind kind, struct keyfs_slice key,
-       struct keyfs_slice value)
-{
-	struct kv_change change = { kind, key, value };
-	struct kv_batch batch = { .changes = &change, .change_count = 1 };
-
-	ck_assert_int_eq(kv_commit(kv, &batch, 0, NULL), 0);
-}
-
-static void
-lose(struct keyfs_slice key)
-{
-	change(KV_DELETE, key, (struct keyfs_slice){ 0 });
-}
-
-static void
-put_entry(uint64_t parent, const char *name, uint64_t ino, uint32_t type)
-{
-	struct layout_entry entry = { ino, type };
-	uint8_t value[LAYOUT_ENTRY_MAX];
-	struct layout_key key;
-
-	change(KV_PUT, layout_key_entry(&key, parent, keyfs_str(name)),
-	       keyfs_bytes(value, layout_entry_encode(&entry, value)));
-}
 
 struct nth {
 	size_t left;
@@ -218,7 +191,7 @@ START_TEST(any_key_may_be_missing)
 		kv = kv_mem_crash(whole, kv_mem_version(whole));
 		if (!nth_key(n, &nth))
 			break;
-		lose(nth.key);
+		kit_drop(kv, nth.key);
 		tree = repair();
 		kit_close(tree);
 		nth_free(&nth);
@@ -240,24 +213,24 @@ spoil(uint64_t *state)
 	ck_assert(nth_key(suite_random(state) % count, &b));
 	switch (suite_random(state) % 4) {
 	case 0:
-		lose(a.key);
+		kit_drop(kv, a.key);
 		break;
 	case 1:
-		change(KV_PUT, a.key, b.value);
+		kit_put(kv, a.key, b.value);
 		break;
 	case 2:
 		if (a.value.len)
 			((uint8_t *)(uintptr_t)a.value
 				 .data)[suite_random(state) % a.value.len] ^=
 				(uint8_t)(1u << suite_random(state) % 8);
-		change(KV_PUT, a.key, a.value);
+		kit_put(kv, a.key, a.value);
 		break;
 	default:
 		if (a.key.len > 1)
 			((uint8_t *)(uintptr_t)
 				 a.key.data)[suite_random(state) % a.key.len] ^=
 				(uint8_t)(1u << suite_random(state) % 3);
-		change(KV_PUT, a.key, a.value);
+		kit_put(kv, a.key, a.value);
 	}
 	nth_free(&a);
 	nth_free(&b);
@@ -283,7 +256,7 @@ START_TEST(anything_spoilt_becomes_a_whole_tree)
 		super = layout_key_super(&key);
 		ck_assert_int_eq(kv_view_open(whole, &view), 0);
 		ck_assert_int_eq(kv_get(whole, view, super, 0, &value), 0);
-		change(KV_PUT, super, value.data);
+		kit_put(kv, super, value.data);
 		kv_value_release(&value);
 		kv_view_close(whole, view);
 		kit_close(repair());
@@ -303,7 +276,7 @@ START_TEST(a_file_without_attributes_is_told_by_its_path)
 	struct tree_attr attr;
 
 	kit_close(tree);
-	lose(layout_key_attr(&key, small));
+	kit_drop(kv, layout_key_attr(&key, small));
 	tree = repair();
 	expect_told("dir/sub/small: is lost");
 	ck_assert_int_eq(tree_lookup(tree, &kit_user, sub, keyfs_str("small"),
@@ -321,8 +294,8 @@ START_TEST(what_has_parts_gets_new_attributes)
 	struct layout_key key;
 
 	kit_close(tree);
-	lose(layout_key_attr(&key, dir));
-	lose(layout_key_attr(&key, large));
+	kit_drop(kv, layout_key_attr(&key, dir));
+	kit_drop(kv, layout_key_attr(&key, large));
 	tree = repair();
 	expect_told("dir: its attributes are lost");
 	expect_told("dir/large: its attributes are lost");
@@ -340,7 +313,7 @@ START_TEST(a_lost_chunk_reads_as_zeros)
 	struct layout_key key;
 
 	kit_close(tree);
-	lose(layout_key_chunk(&key, large, 1));
+	kit_drop(kv, layout_key_chunk(&key, large, 1));
 	tree = repair();
 	expect_told("dir/large: 16384 bytes of its contents are lost");
 	ck_assert_uint_eq(kit_attr(tree, large).size, 3 * CHUNK);
@@ -359,7 +332,7 @@ START_TEST(what_has_no_name_is_in_lost_found)
 	char name[32];
 
 	kit_close(tree);
-	lose(layout_key_entry(&key, TREE_ROOT, keyfs_str("dir")));
+	kit_drop(kv, layout_key_entry(&key, TREE_ROOT, keyfs_str("dir")));
 	tree = repair();
 	snprintf(name, sizeof(name), "%" PRIu64, dir);
 	found = kit_find(tree, TREE_ROOT, "lost+found");
@@ -368,7 +341,7 @@ START_TEST(what_has_no_name_is_in_lost_found)
 	expect_told("lost+found/");
 	kit_close(tree);
 	/* Once more: the directory is there already. */
-	lose(layout_key_entry(&key, dir, keyfs_str("fifo")));
+	kit_drop(kv, layout_key_entry(&key, dir, keyfs_str("fifo")));
 	tree = repair();
 	ck_assert_uint_eq(kit_attr(tree, found).size, 2);
 	kit_close(tree);
@@ -383,8 +356,8 @@ START_TEST(a_circle_of_directories_is_cut)
 	struct layout_key key;
 
 	kit_close(tree);
-	lose(layout_key_entry(&key, TREE_ROOT, keyfs_str("dir")));
-	put_entry(sub, "up", dir, S_IFDIR);
+	kit_drop(kv, layout_key_entry(&key, TREE_ROOT, keyfs_str("dir")));
+	kit_put_entry(kv, sub, "up", dir, S_IFDIR);
 	tree = repair();
 	expect_told("circle");
 	found = kit_find(tree, TREE_ROOT, "lost+found");
@@ -400,8 +373,8 @@ START_TEST(keys_of_another_program_are_left_alone)
 	struct kv *tree = kv;
 
 	kv = kv_mem_new();
-	change(KV_PUT, keyfs_str("user:1"), keyfs_str("x"));
-	change(KV_PUT, keyfs_str("user:2"), keyfs_str("y"));
+	kit_put(kv, keyfs_str("user:1"), keyfs_str("x"));
+	kit_put(kv, keyfs_str("user:2"), keyfs_str("y"));
 	ck_assert_int_eq(tree_repair(kv, &options), -EUCLEAN);
 	ck_assert_uint_eq(kv_mem_count(kv), 2);
 	ck_assert_int_eq(kv_close(kv), 0);

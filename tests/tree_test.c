@@ -291,12 +291,12 @@ END_TEST
 static void
 put_raw(const void *key, size_t key_len, const char *value)
 {
-	struct kv_change change = { value ? KV_PUT : KV_DELETE,
-				    keyfs_bytes(key, key_len),
-				    keyfs_str(value ? value : "") };
-	struct kv_batch batch = { .changes = &change, .change_count = 1 };
+	struct keyfs_slice raw = keyfs_bytes(key, key_len);
 
-	ck_assert_int_eq(kv_commit(kv, &batch, 0, NULL), 0);
+	if (value)
+		kit_put(kv, raw, keyfs_str(value));
+	else
+		kit_drop(kv, raw);
 }
 
 static int
