@@ -19,27 +19,11 @@
 
 #include "fs/tree.h"
 #include "store/store.h"
-#include "tests/fault_env.h"
 #include "tests/model.h"
+#include "tests/rot_image.h"
 
-#define ROT_DIR "store"
-#define ROT_FILES_MAX 64
 #define ROT_STATES_MAX 16
 #define ROT_PATHS_MAX 64
-
-struct rot_file {
-	char name[128]; /* "store/000001.log" */
-	uint8_t *data;  /* owned */
-	uint64_t size;
-	/* Bytes that the store still depends on: all before it. */
-	uint64_t live;
-};
-
-/* The files of a directory at one moment. */
-struct rot_image {
-	struct rot_file files[ROT_FILES_MAX];
-	size_t count;
-};
 
 struct rot_path {
 	char path[64];
@@ -72,15 +56,6 @@ struct rot_world {
 
 void rot_world_init(struct rot_world *world, bool closed);
 void rot_world_fini(struct rot_world *world);
-
-/* A disk of its own with those files; the caller frees it. */
-struct fault_env *rot_disk_new(const struct rot_image *image);
-/* The files on a disk under a directory. */
-void rot_image_take(struct rot_image *image, struct fault_env *disk);
-void rot_image_fini(struct rot_image *image);
-/* NULL: not there. */
-const struct rot_file *
-rot_image_find(const struct rot_image *image, const char *name);
 
 /* Puts one file back as it was, or all. */
 void rot_world_mend(struct rot_world *world, size_t file);
