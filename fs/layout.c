@@ -5,6 +5,7 @@
 #include "fs/layout.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fs/layout_bytes.h"
@@ -223,6 +224,16 @@ layout_key_parse(struct keyfs_slice key, struct layout_place *out)
 	out->kind = LAYOUT_DATA;
 	out->chunk = get_be64(at + 9);
 	return out->chunk < LAYOUT_CHUNKS_MAX ? 0 : -EUCLEAN;
+}
+
+void
+layout_key_text(struct keyfs_slice key, char *out)
+{
+	const uint8_t *bytes = key.data;
+	char *at = stpcpy(out, "key ");
+
+	for (size_t i = 0; i < key.len && at + 2 < out + LAYOUT_KEY_TEXT; i++)
+		at += snprintf(at, 3, "%02x", bytes[i]);
 }
 
 int

@@ -90,6 +90,11 @@ struct layout_place {
 
 int layout_key_parse(struct keyfs_slice key, struct layout_place *out);
 
+/* For people: "key " and the first bytes in hexadecimal, for what does not parse.
+ * `out` has room for LAYOUT_KEY_TEXT bytes, the zero at the end included. */
+#define LAYOUT_KEY_TEXT (4 + 2 * 32 + 1)
+void layout_key_text(struct keyfs_slice key, char *out);
+
 /* 0, or what is wrong with a name for a new object: -EINVAL, -ENAMETOOLONG. */
 int layout_name_check(struct keyfs_slice name);
 

@@ -81,11 +81,9 @@ report_entry(struct check *c, const struct layout_place *at, const char *what)
 static int
 report_key(struct check *c, struct keyfs_slice key)
 {
-	char where[8 + 2 * 32] = "key ";
-	const uint8_t *bytes = key.data;
+	char where[LAYOUT_KEY_TEXT];
 
-	for (size_t i = 0; i < key.len && i < 32; i++)
-		snprintf(where + 4 + 2 * i, 3, "%02x", bytes[i]);
+	layout_key_text(key, where);
 	return report(c, "no key of a tree looks like this", where);
 }
 

@@ -25,6 +25,15 @@ repair_tell(struct tree_repair *r, const char *where, const char *what)
 		(void)r->options->problem(r->options->arg, where, what);
 }
 
+void
+repair_tell_ino(struct tree_repair *r, uint64_t ino, const char *what)
+{
+	char where[64];
+
+	snprintf(where, sizeof(where), "inode %" PRIu64, ino);
+	repair_tell(r, where, what);
+}
+
 /* Writes the path from its end; NULL: none leads there, or it is too long. */
 static const char *
 path_before(struct tree_repair *r, uint64_t ino, char *path, size_t at)
@@ -53,16 +62,17 @@ static void
 tell_path(struct tree_repair *r, uint64_t parent, const char *name,
 	  uint64_t ino, const char *what)
 {
-	char path[PATH_BYTES], where[64];
+	char path[PATH_BYTES];
 	size_t len = strlen(name), at = sizeof(path) - 1;
 	const char *found;
 
 	path[at] = '\0';
 	memcpy(path + (at -= len), name, len);
 	found = path_before(r, parent, path, at);
-	if (!found)
-		snprintf(where, sizeof(where), "inode %" PRIu64, ino);
-	repair_tell(r, found ? found : where, what);
+	if (found)
+		repair_tell(r, found, what);
+	else
+		repair_tell_ino(r, ino, what);
 }
 
 void
@@ -76,16 +86,12 @@ void
 repair_tell_node(struct tree_repair *r, const struct repair_node *node,
 		 const char *what)
 {
-	char where[64];
-
-	if (node->ino == LAYOUT_ROOT) {
+	if (node->ino == LAYOUT_ROOT)
 		repair_tell(r, "/", what);
-	} else if (node->name != NO_NAME) {
+	else if (node->name != NO_NAME)
 		repair_tell_name(r, &r->names[node->name], what);
-	} else {
-		snprintf(where, sizeof(where), "inode %" PRIu64, node->ino);
-		repair_tell(r, where, what);
-	}
+	else
+		repair_tell_ino(r, node->ino, what);
 }
 
 /* ---- What each inode is ---- */

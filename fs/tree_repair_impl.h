@@ -71,6 +71,7 @@ int repair_name_add(struct tree_repair *r, uint64_t parent,
 bool repair_node_is_removed(const struct repair_node *node);
 
 void repair_tell(struct tree_repair *r, const char *where, const char *what);
+void repair_tell_ino(struct tree_repair *r, uint64_t ino, const char *what);
 /* By path, or by number if none leads to it. */
 void repair_tell_node(struct tree_repair *r, const struct repair_node *node,
 		      const char *what);

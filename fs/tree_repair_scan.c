@@ -6,7 +6,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,18 +104,15 @@ sort_nodes(struct tree_repair *r)
 static int
 drop(struct tree_repair *r, struct keyfs_slice key, const char *what)
 {
-	char where[8 + 2 * 32] = "key ";
-	const uint8_t *bytes = key.data;
+	char where[LAYOUT_KEY_TEXT];
 	struct layout_place at;
 
 	if (layout_key_parse(key, &at) == 0) {
-		snprintf(where, sizeof(where), "inode %llu",
-			 (unsigned long long)at.ino);
+		repair_tell_ino(r, at.ino, what);
 	} else {
-		for (size_t i = 0; i < key.len && i < 32; i++)
-			snprintf(where + 4 + 2 * i, 3, "%02x", bytes[i]);
+		layout_key_text(key, where);
+		repair_tell(r, where, what);
 	}
-	repair_tell(r, where, what);
 	return repair_delete(r, key);
 }
 

@@ -124,6 +124,20 @@ START_TEST(impossible_keys_are_damage)
 }
 END_TEST
 
+START_TEST(the_text_of_a_key_is_cut_to_its_room)
+{
+	char text[LAYOUT_KEY_TEXT];
+	uint8_t bytes[40];
+
+	layout_key_text(keyfs_bytes("X\0\xff", 3), text);
+	ck_assert_str_eq(text, "key 5800ff");
+	memset(bytes, 0xab, sizeof(bytes));
+	layout_key_text(keyfs_bytes(bytes, sizeof(bytes)), text);
+	ck_assert_uint_eq(strlen(text), LAYOUT_KEY_TEXT - 1);
+	ck_assert_str_eq(text + LAYOUT_KEY_TEXT - 5, "abab");
+}
+END_TEST
+
 START_TEST(names_that_no_path_can_hold_are_refused)
 {
 	char name[256];
@@ -537,6 +551,7 @@ layout_suite(void)
 	tcase_add_test(tcase, inodes_and_chunks_sort_by_number);
 	tcase_add_test(tcase, keys_are_taken_apart_as_they_were_made);
 	tcase_add_loop_test(tcase, impossible_keys_are_damage, 0, 13);
+	tcase_add_test(tcase, the_text_of_a_key_is_cut_to_its_room);
 	tcase_add_test(tcase, names_that_no_path_can_hold_are_refused);
 	tcase_add_test(tcase, the_drawn_example_is_what_is_written);
 	tcase_add_test(tcase, attributes_survive_being_stored);
