@@ -119,7 +119,6 @@ make_attr(struct tree_repair *r, struct repair_node *node)
 	}
 }
 
-/* A removed object that only waits for its contents to go. */
 bool
 repair_node_is_removed(const struct repair_node *node)
 {
@@ -128,7 +127,7 @@ repair_node_is_removed(const struct repair_node *node)
 	       node->entries == 0;
 }
 
-static int
+static void
 settle_types(struct tree_repair *r)
 {
 	for (size_t i = 0; i < r->node_count; i++) {
@@ -147,7 +146,6 @@ settle_types(struct tree_repair *r)
 					 "contents of what is no file: "
 					 "removed");
 	}
-	return 0;
 }
 
 static int
@@ -491,7 +489,7 @@ tell_doubtful(struct tree_repair *r)
 
 /* ---- The whole ---- */
 
-/* Numbers above all in use. */
+/* New inodes get numbers above all in use; lost+found is the first. */
 static void
 settle_bound(struct tree_repair *r)
 {

@@ -12,6 +12,8 @@
 #include "fs/tree_repair.h"
 
 #define NO_NAME SIZE_MAX
+/* Changes in one commit. */
+#define QUEUE_MAX 256u
 
 struct repair_node {
 	uint64_t ino;
@@ -46,20 +48,19 @@ struct tree_repair {
 	size_t name_count, name_capacity;
 
 	uint32_t inline_max;
-	bool has_super, has_bound, has_root, bad_moves;
+	bool has_super, has_bound, bad_moves;
 	uint64_t bound;        /* of 'S' 'N' */
 	size_t known, unknown; /* keys of a tree, and others */
-	uint64_t changes;      /* made or, in a dry run, to be made */
 
 	/* Changes to be committed; their bytes are owned. */
-	struct kv_change queue[256];
+	struct kv_change queue[QUEUE_MAX];
 	size_t queued, queued_bytes;
 };
 
 /* ---- tree_repair_scan.c ---- */
 
 int repair_scan(struct tree_repair *r);
-/* Adds a node; NULL: no memory. */
+/* Adds a node; NULL: no memory.  repair_node_find() finds it once `sorted` counts it. */
 struct repair_node *repair_node_add(struct tree_repair *r, uint64_t ino);
 struct repair_node *repair_node_find(struct tree_repair *r, uint64_t ino);
 int repair_name_add(struct tree_repair *r, uint64_t parent,

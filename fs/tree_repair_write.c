@@ -10,7 +10,6 @@
 
 #include "fs/tree_repair_impl.h"
 
-#define QUEUE_MAX 256u
 #define QUEUE_BYTES_MAX ((size_t)1 << 20)
 
 /* ---- Batches ---- */
@@ -43,7 +42,6 @@ queue(struct tree_repair *r, enum kv_change_kind kind, struct keyfs_slice key,
 	size_t len = key.len + value.len;
 	uint8_t *bytes;
 
-	r->changes++;
 	if (r->options->dry_run)
 		return 0;
 	bytes = malloc(len ? len : 1);
@@ -82,17 +80,17 @@ write_name(struct tree_repair *r, const struct repair_name *name)
 	struct layout_entry entry = { name->ino, name->type };
 	uint8_t value[LAYOUT_ENTRY_MAX];
 	struct layout_key key;
+	struct keyfs_slice at =
+		layout_key_entry(&key, name->parent, keyfs_str(name->name));
 
-	layout_key_entry(&key, name->parent, keyfs_str(name->name));
-	if (name->dropped && !name->added)
-		return repair_delete(r,
-				     layout_key_entry(&key, name->parent,
-						      keyfs_str(name->name)));
-	if (name->dropped || !name->added)
+	/* It stays as it is, or was added and dropped again and never stored. */
+	if (name->dropped == name->added)
 		return 0;
-	return repair_put(
-		r, layout_key_entry(&key, name->parent, keyfs_str(name->name)),
-		keyfs_bytes(value, layout_entry_encode(&entry, value)));
+	if (name->dropped)
+		return repair_delete(r, at);
+	return repair_put(r, at,
+			  keyfs_bytes(value,
+				      layout_entry_encode(&entry, value)));
 }
 
 /* ---- Inodes ---- */
