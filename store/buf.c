@@ -66,6 +66,14 @@ buf_reserve(struct buf *buf, size_t len)
 	return buf->data + buf->len;
 }
 
+int
+buf_set(struct buf *buf, struct keyfs_slice bytes)
+{
+	buf_clear(buf);
+	buf_append(buf, bytes.data, bytes.len);
+	return buf->error;
+}
+
 void
 buf_append(struct buf *buf, const void *data, size_t len)
 {

@@ -28,6 +28,9 @@ void buf_clear(struct buf *buf);
  * change.  NULL: no memory, now or earlier. */
 uint8_t *buf_reserve(struct buf *buf, size_t len);
 
+/* Makes it hold a copy of `bytes`, which must not lie in it.  0 or -ENOMEM. */
+int buf_set(struct buf *buf, struct keyfs_slice bytes);
+
 /* `data` must not lie in the buffer itself. */
 void buf_append(struct buf *buf, const void *data, size_t len);
 void buf_append_u8(struct buf *buf, uint8_t v);

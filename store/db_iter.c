@@ -124,9 +124,7 @@ db_iter_place(const struct db_iter *iter, struct keyfs_slice *first,
 static bool
 keep(struct db_iter *it, struct buf *buf, struct keyfs_slice bytes)
 {
-	buf_clear(buf);
-	buf_append(buf, bytes.data, bytes.len);
-	if (buf->error)
+	if (buf_set(buf, bytes))
 		stop(it, buf->error);
 	return !buf->error;
 }

@@ -22,18 +22,19 @@
 
 /* ---- Losses ---- */
 
-struct salvage_loss *
+int
 salvage_lose(struct keyfs_salvage *s, const char *file, uint64_t offset,
-	     const char *why)
+	     const char *why, const struct salvage_keys *keys)
 {
 	struct salvage_loss *loss;
+	int r;
 
 	if (s->loss_count == s->loss_capacity) {
 		size_t capacity = s->loss_capacity * 2 + 8;
 
 		loss = realloc(s->losses, capacity * sizeof(*loss));
 		if (!loss)
-			return NULL;
+			return -ENOMEM;
 		s->losses = loss;
 		s->loss_capacity = capacity;
 	}
@@ -41,7 +42,12 @@ salvage_lose(struct keyfs_salvage *s, const char *file, uint64_t offset,
 	*loss = (struct salvage_loss){ .offset = offset };
 	(void)snprintf(loss->file, sizeof(loss->file), "%s", file);
 	(void)snprintf(loss->why, sizeof(loss->why), "%s", why);
-	return loss;
+	if (!keys)
+		return 0;
+	loss->has_keys = true;
+	loss->max_seq = keys->max_seq;
+	r = buf_set(&loss->lower, keys->lower);
+	return r ? r : buf_set(&loss->upper, keys->upper);
 }
 
 bool
@@ -58,9 +64,9 @@ keyfs_salvage_loss(const struct keyfs_salvage *s, size_t i,
 				    .why = loss->why,
 				    .has_keys = loss->has_keys };
 	if (loss->lower.len)
-		out->lower = keyfs_bytes(loss->lower.data, loss->lower.len);
+		out->lower = buf_slice(&loss->lower);
 	if (loss->upper.len)
-		out->upper = keyfs_bytes(loss->upper.data, loss->upper.len);
+		out->upper = buf_slice(&loss->upper);
 	return true;
 }
 
@@ -88,9 +94,8 @@ static int
 complain(struct keyfs_salvage *s, const struct complaint *c, const char *why)
 {
 	if (c->heard)
-		return salvage_lose(s, c->file, c->offset, c->why) ? 0
-								   : -ENOMEM;
-	return salvage_lose(s, MANIFEST_CURRENT, 0, why) ? 0 : -ENOMEM;
+		return salvage_lose(s, c->file, c->offset, c->why, NULL);
+	return salvage_lose(s, MANIFEST_CURRENT, 0, why, NULL);
 }
 
 /* ---- Which files are there ---- */
@@ -303,13 +308,6 @@ survey_tables_of(struct keyfs_salvage *s, const struct version *version)
 	return r;
 }
 
-static int
-copy_bound(struct buf *bound, struct keyfs_slice key)
-{
-	buf_append(bound, key.data, key.len);
-	return bound->error;
-}
-
 /* What a compaction lost before. */
 static int
 survey_damages(struct keyfs_salvage *s, const struct damage_list *list)
@@ -320,18 +318,11 @@ survey_damages(struct keyfs_salvage *s, const struct damage_list *list)
 
 	for (i = 0; i < list->count && r == 0; i++) {
 		const struct damage *d = list->at[i];
-		struct salvage_loss *loss;
+		struct salvage_keys keys = { d->first, d->last, d->max_seq };
 
 		table_damaged_name(d->number, name);
-		loss = salvage_lose(s, name, d->offset,
-				    "a compaction could not read it");
-		if (!loss)
-			return -ENOMEM;
-		loss->has_keys = true;
-		loss->max_seq = d->max_seq;
-		r = copy_bound(&loss->lower, d->first);
-		if (r == 0)
-			r = copy_bound(&loss->upper, d->last);
+		r = salvage_lose(s, name, d->offset,
+				 "a compaction could not read it", &keys);
 	}
 	return r;
 }
@@ -356,17 +347,17 @@ survey_files(struct keyfs_salvage *s, const struct listing *l)
 {
 	struct version_log *logs = calloc(l->logs.count + 1, sizeof(*logs));
 	size_t i;
-	int r = 0;
+	int r;
 
 	s->tables = calloc(l->tables.count + 1, sizeof(s->tables[0]));
 	if (!s->tables || !logs) {
 		free(logs);
 		return -ENOMEM;
 	}
-	if (!salvage_lose(s, "MANIFEST", 0,
-			  "no manifest can be believed: every table and log is "
-			  "read, and what was removed last may come back"))
-		r = -ENOMEM;
+	r = salvage_lose(s, "MANIFEST", 0,
+			 "no manifest can be believed: every table and log is "
+			 "read, and what was removed last may come back",
+			 NULL);
 	for (i = 0; i < l->tables.count && r == 0; i++) {
 		struct salvage_table_hint hint = { .number =
 							   l->tables.items[i] };
@@ -410,8 +401,7 @@ take_lock(struct keyfs_salvage *s, bool exclusive)
 	int r = env_file_open(s->dir, LOCK_NAME, ENV_READ, &s->lock_file);
 
 	if (r == -ENOENT)
-		return salvage_lose(s, LOCK_NAME, 0, "it is missing") ? 0
-								      : -ENOMEM;
+		return salvage_lose(s, LOCK_NAME, 0, "it is missing", NULL);
 	return r < 0 ? r : env_file_lock(s->lock_file, exclusive);
 }
 
@@ -503,10 +493,8 @@ is_doubtful(const struct keyfs_salvage *s, const struct entry *e)
 
 		if (loss->has_keys && loss->max_seq > e->seq &&
 		    loss->lower.len && loss->upper.len &&
-		    key_compare(keyfs_bytes(loss->lower.data, loss->lower.len),
-				e->key) <= 0 &&
-		    key_compare(e->key, keyfs_bytes(loss->upper.data,
-						    loss->upper.len)) <= 0)
+		    key_compare(buf_slice(&loss->lower), e->key) <= 0 &&
+		    key_compare(e->key, buf_slice(&loss->upper)) <= 0)
 			return true;
 	}
 	return false;
@@ -551,12 +539,9 @@ keyfs_salvage_scan(struct keyfs_salvage *s, keyfs_salvage_fn each, void *arg)
 		const struct entry *e = &it->entry;
 
 		/* The newest version of a key comes first and speaks for it. */
-		if (key.len &&
-		    key_equal(keyfs_bytes(key.data, key.len), e->key))
+		if (key.len && key_equal(buf_slice(&key), e->key))
 			continue;
-		buf_clear(&key);
-		buf_append(&key, e->key.data, e->key.len);
-		r = key.error;
+		r = buf_set(&key, e->key);
 		if (r == 0 && e->kind == ENTRY_PUT)
 			r = each(arg, e->key, e->value, is_doubtful(s, e));
 	}

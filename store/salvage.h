@@ -75,10 +75,16 @@ int salvage_open(struct env *env, const char *path,
 
 /* ---- Between salvage.c, salvage_table.c and salvage_log.c ---- */
 
-/* Notes a loss.  NULL: no memory.  The caller may set bounds in it. */
-struct salvage_loss *
+/* What is known of the keys that lay in a loss. */
+struct salvage_keys {
+	struct keyfs_slice lower, upper; /* both inclusive; empty: no bound */
+	uint64_t max_seq;
+};
+
+/* Notes a loss; `keys` NULL: no key lay in it.  0 or -ENOMEM. */
+int
 salvage_lose(struct keyfs_salvage *salvage, const char *file, uint64_t offset,
-	     const char *why);
+	     const char *why, const struct salvage_keys *keys);
 
 /* What the manifest says of a table; what is not known is 0 or empty. */
 struct salvage_table_hint {

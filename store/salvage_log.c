@@ -30,15 +30,10 @@ struct walk {
 static int
 lose_records(struct walk *walk, uint64_t offset, const char *why)
 {
-	struct salvage_loss *loss =
-		salvage_lose(walk->salvage, walk->name, offset, why);
+	const struct salvage_keys any = { .max_seq = SEQ_MAX };
 
-	if (!loss)
-		return -ENOMEM;
-	loss->has_keys = true;
-	loss->max_seq = SEQ_MAX;
 	walk->noted = true;
-	return 0;
+	return salvage_lose(walk->salvage, walk->name, offset, why, &any);
 }
 
 static int

@@ -104,41 +104,35 @@ load_block(const struct salvage_table *table, const struct salvage_block *at,
 
 /* ---- Noting ---- */
 
-static int
-set_bound(struct buf *bound, struct keyfs_slice key)
-{
-	buf_clear(bound);
-	if (key.len)
-		buf_append(bound, key.data, key.len);
-	return bound->error;
-}
-
 /* Notes that the keys between two are lost; empty: those of the table, if known. */
 static int
 lose_keys(struct survey *s, uint64_t offset, const char *why,
 	  struct keyfs_slice lower, struct keyfs_slice upper)
 {
-	struct salvage_loss *loss =
-		salvage_lose(s->salvage, s->table->name, offset, why);
-	int r;
+	const struct salvage_table_hint *hint = s->hint;
+	const struct salvage_keys keys = {
+		.lower = lower.len ? lower : hint->smallest,
+		.upper = upper.len ? upper : hint->largest,
+		.max_seq = hint->max_seq ? hint->max_seq : SEQ_MAX,
+	};
 
-	if (!loss)
-		return -ENOMEM;
-	loss->has_keys = true;
-	loss->max_seq = s->hint->max_seq ? s->hint->max_seq : SEQ_MAX;
-	r = set_bound(&loss->lower, lower.len ? lower : s->hint->smallest);
-	if (r == 0)
-		r = set_bound(&loss->upper,
-			      upper.len ? upper : s->hint->largest);
-	return r;
+	return salvage_lose(s->salvage, s->table->name, offset, why, &keys);
+}
+
+/* The same, without a bound. */
+static int
+lose_all_keys(struct survey *s, uint64_t offset, const char *why)
+{
+	const struct keyfs_slice none = { 0 };
+
+	return lose_keys(s, offset, why, none, none);
 }
 
 /* Notes damage that no key lies in. */
 static int
 lose_part(struct survey *s, uint64_t offset, const char *why)
 {
-	return salvage_lose(s->salvage, s->table->name, offset, why) ? 0
-								     : -ENOMEM;
+	return salvage_lose(s->salvage, s->table->name, offset, why, NULL);
 }
 
 static int
@@ -265,22 +259,43 @@ block_bounds(const struct block *block, const struct buf *after,
 
 	block_iter_set(&it, block);
 	block_iter_first(&it);
-	r = it.iter.valid ? set_bound(first, it.iter.entry.key) : 0;
+	r = it.iter.valid ? buf_set(first, it.iter.entry.key) : 0;
 	*out_fits = it.iter.valid &&
 		    (after->len == 0 ||
-		     key_compare(keyfs_bytes(after->data, after->len),
-				 it.iter.entry.key) <= 0);
+		     key_compare(buf_slice(after), it.iter.entry.key) <= 0);
 	block_iter_last(&it);
 	if (r == 0 && it.iter.valid)
-		r = set_bound(last, it.iter.entry.key);
+		r = buf_set(last, it.iter.entry.key);
 	block_iter_fini(&it);
 	return r;
 }
 
-static struct keyfs_slice
-bound_of(const struct buf *buf)
+/* Keeps the block found at `at`; what lies between it and the one before, from `gap`
+ * on, is lost. */
+static int
+keep_found(struct survey *s, uint64_t gap, uint64_t at, size_t len,
+	   const struct buf *first, const struct buf *last)
 {
-	return keyfs_bytes(buf->data, buf->len);
+	int r = 0;
+
+	if (gap < at)
+		r = lose_keys(s, gap, "the block cannot be found",
+			      buf_slice(&s->last_key), buf_slice(first));
+	if (r == 0)
+		r = keep_block(s->table, at, len);
+	return r ? r : buf_set(&s->last_key, buf_slice(last));
+}
+
+/* Behind the last block stand filter, index and properties, which are blocks of another
+ * kind.  Whether data lay there too nobody can tell without them, so it is assumed. */
+static int
+lose_rest(struct survey *s, uint64_t gap)
+{
+	if (gap == TABLE_HEADER_BYTES)
+		return lose_all_keys(s, gap, "no block can be found");
+	return lose_keys(s, gap,
+			 "without its index, where the blocks end is not known",
+			 buf_slice(&s->last_key), (struct keyfs_slice){ 0 });
 }
 
 static int
@@ -305,32 +320,13 @@ scan_blocks(struct survey *s, const uint8_t *bytes, uint64_t end)
 			at++;
 			continue;
 		}
-		if (gap < at)
-			r = lose_keys(s, gap, "the block cannot be found",
-				      bound_of(&s->last_key), bound_of(&first));
-		if (r == 0)
-			r = keep_block(s->table, at, len);
-		if (r == 0)
-			r = set_bound(&s->last_key, bound_of(&last));
+		r = keep_found(s, gap, at, len, &first, &last);
 		at += len;
 		gap = at;
 	}
 	buf_fini(&first);
 	buf_fini(&last);
-	if (r == 0 && gap == TABLE_HEADER_BYTES)
-		r = lose_keys(s, gap, "no block can be found",
-			      (struct keyfs_slice){ 0 },
-			      (struct keyfs_slice){ 0 });
-	/* Behind the last block stand filter, index and properties, which are blocks of
-	 * another kind.  Whether data lay there too nobody can tell without them, so it is
-	 * assumed. */
-	else if (r == 0)
-		r = lose_keys(s, gap,
-			      "without its index, where the blocks end "
-			      "is not known",
-			      bound_of(&s->last_key),
-			      (struct keyfs_slice){ 0 });
-	return r;
+	return r ? r : lose_rest(s, gap);
 }
 
 /* The whole file in memory: it is as long as one table. */
@@ -345,13 +341,10 @@ survey_by_scan(struct survey *s)
 	if (end > s->table->size)
 		end = s->table->size;
 	if (end > OPTIONS_TABLE_MAX * 2)
-		return lose_keys(s, 0, "too long to search for blocks",
-				 (struct keyfs_slice){ 0 },
-				 (struct keyfs_slice){ 0 });
+		return lose_all_keys(s, 0, "too long to search for blocks");
 	r = read_piece(s->table, 0, end, &all, &why);
 	if (r == 0 && why)
-		r = lose_keys(s, 0, why, (struct keyfs_slice){ 0 },
-			      (struct keyfs_slice){ 0 });
+		r = lose_all_keys(s, 0, why);
 	else if (r == 0)
 		r = scan_blocks(s, all.data, end);
 	buf_fini(&all);
@@ -457,14 +450,13 @@ salvage_table_survey(struct keyfs_salvage *salvage,
 		     struct salvage_table *out)
 {
 	struct survey s = { .salvage = salvage, .table = out, .hint = hint };
-	struct keyfs_slice none = { 0 };
 	int r;
 
 	*out = (struct salvage_table){ .number = hint->number };
 	table_file_name(hint->number, out->name);
 	r = env_file_open(salvage->dir, out->name, ENV_READ, &out->file);
 	if (r == -ENOENT)
-		return lose_keys(&s, 0, "the table is missing", none, none);
+		return lose_all_keys(&s, 0, "the table is missing");
 	if (r == 0)
 		r = env_file_size(out->file, &out->size);
 	if (r == 0)
