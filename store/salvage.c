@@ -239,34 +239,17 @@ is_newest(const struct keyfs_salvage *s, const struct version *version,
 	return !count_missing(version, l) || !count_unnamed(version, l);
 }
 
-/* The manifest that CURRENT names, or else the newest that is whole.  *out NULL: none
- * can be believed. */
+/* The newest manifest that is whole; *out NULL: none is. */
 static int
-find_version(struct keyfs_salvage *s, struct table_set *set,
-	     const struct listing *l, struct version **out)
+find_whole(struct keyfs_salvage *s, struct table_set *set,
+	   const struct listing *l, struct version **out)
 {
-	struct complaint c = { .heard = false };
-	struct reporter reporter = { hear, &c };
 	size_t i = l->manifests.count;
-	uint64_t number;
 	int r;
 
-	set->reporter = &reporter;
 	*out = NULL;
-	r = manifest_load(s->dir, &reporter, set, &number, out);
-	if (r == 0 && is_newest(s, *out, l))
-		return 0;
-	if (r == -ENOMEM || r == -EPROTONOSUPPORT)
-		return r;
-	version_unref(*out);
-	*out = NULL;
-	r = complain(s, &c,
-		     r == 0 ? "it leads to an old manifest"
-			    : (r == -ENOENT ? "it is missing" : strerror(-r)));
-	if (r < 0)
-		return r;
 	while (i-- > 0) {
-		r = manifest_load_number(s->dir, &reporter, set,
+		r = manifest_load_number(s->dir, set->reporter, set,
 					 l->manifests.items[i], out);
 		if (r == 0 && is_newest(s, *out, l))
 			return 0;
@@ -277,6 +260,31 @@ find_version(struct keyfs_salvage *s, struct table_set *set,
 		*out = NULL;
 	}
 	return 0;
+}
+
+/* The manifest that CURRENT names, or else the newest that is whole.  *out NULL: none
+ * can be believed.  `heard`: what set->reporter told. */
+static int
+find_version(struct keyfs_salvage *s, struct table_set *set,
+	     const struct complaint *heard, const struct listing *l,
+	     struct version **out)
+{
+	const char *why = "it leads to an old manifest";
+	uint64_t number;
+	int r;
+
+	*out = NULL;
+	r = manifest_load(s->dir, set->reporter, set, &number, out);
+	if (r == 0 && is_newest(s, *out, l))
+		return 0;
+	if (r == -ENOMEM || r == -EPROTONOSUPPORT)
+		return r;
+	version_unref(*out);
+	*out = NULL;
+	if (r < 0)
+		why = r == -ENOENT ? "it is missing" : strerror(-r);
+	r = complain(s, heard, why);
+	return r ? r : find_whole(s, set, l, out);
 }
 
 /* ---- Taking stock ---- */
@@ -376,6 +384,8 @@ survey_files(struct keyfs_salvage *s, const struct listing *l)
 static int
 survey(struct keyfs_salvage *s, const struct listing *l)
 {
+	struct complaint heard = { .heard = false };
+	struct reporter reporter = { hear, &heard };
 	struct version *version = NULL;
 	struct table_set set;
 	struct cache *cache;
@@ -383,8 +393,8 @@ survey(struct keyfs_salvage *s, const struct listing *l)
 
 	if (r < 0)
 		return r;
-	table_set_init(&set, s->dir, cache, NULL);
-	r = find_version(s, &set, l, &version);
+	table_set_init(&set, s->dir, cache, &reporter);
+	r = find_version(s, &set, &heard, l, &version);
 	if (r == 0)
 		r = version ? survey_version(s, version) : survey_files(s, l);
 	version_unref(version);
