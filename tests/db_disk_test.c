@@ -24,10 +24,7 @@ crash_and_reopen(enum fault_crash kind)
 {
 	struct keyfs_options options = db_kit_small();
 
-	fault_env_crash(disk);
-	(void)keyfs_close(store);
-	store = NULL;
-	fault_env_reboot(disk, kind, 1);
+	db_kit_crash(kind);
 	ck_assert_int_eq(db_kit_open_with(&options), 0);
 }
 

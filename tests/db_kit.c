@@ -43,6 +43,15 @@ db_kit_reopen(void)
 }
 
 void
+db_kit_crash(enum fault_crash kind)
+{
+	fault_env_crash(disk);
+	(void)keyfs_close(store);
+	store = NULL;
+	fault_env_reboot(disk, kind, 1);
+}
+
+void
 db_kit_setup(void)
 {
 	struct keyfs_options options = db_kit_small();

@@ -16,6 +16,10 @@ struct keyfs_options db_kit_small(void);
 int db_kit_open_with(const struct keyfs_options *options);
 void db_kit_reopen(void);
 
+/* The power goes, or only the process, with the store open; the disk comes back with
+ * what `kind` leaves of it.  The store is closed then. */
+void db_kit_crash(enum fault_crash kind);
+
 /* The fixture: an open, empty store. */
 void db_kit_setup(void);
 void db_kit_teardown(void);

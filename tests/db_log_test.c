@@ -47,10 +47,7 @@ crash_and_reopen(enum fault_crash kind)
 {
 	struct keyfs_options options = db_kit_small();
 
-	fault_env_crash(disk);
-	(void)keyfs_close(store);
-	store = NULL;
-	fault_env_reboot(disk, kind, 1);
+	db_kit_crash(kind);
 	heal();
 	ck_assert_int_eq(db_kit_open_with(&options), 0);
 }
@@ -61,10 +58,7 @@ crash_and_reopen_with(const char *log, const void *data, size_t len)
 {
 	struct keyfs_options options = db_kit_small();
 
-	fault_env_crash(disk);
-	(void)keyfs_close(store);
-	store = NULL;
-	fault_env_reboot(disk, FAULT_DROP_ALL, 1);
+	db_kit_crash(FAULT_DROP_ALL);
 	heal();
 	ck_assert_int_eq(fault_env_plant(disk, log, data, len), 0);
 	ck_assert_int_eq(db_kit_open_with(&options), 0);
@@ -147,10 +141,7 @@ START_TEST(a_mark_behind_a_bad_record_says_that_it_was_synced)
 
 	ck_assert_int_eq(db_kit_put("synced", "1"), 0);
 	ck_assert_int_eq(keyfs_sync(store), 0);
-	fault_env_crash(disk);
-	(void)keyfs_close(store);
-	store = NULL;
-	fault_env_reboot(disk, FAULT_KEEP_ALL, 1);
+	db_kit_crash(FAULT_KEEP_ALL);
 	heal();
 	ck_assert_int_eq(fault_env_flip(disk, "000002.log", 70 * 8), 0);
 	ck_assert_int_eq(db_kit_open_with(&options), -EUCLEAN);
