@@ -22,7 +22,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,22 +31,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/die.h"
 #include "tests/suite.h"
 
 #define FILLER_BYTES_MAX 40960u
 #define PATIENCE_S 300u
-
-static void __attribute__((noreturn, format(printf, 1, 2)))
-die(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-	exit(EXIT_FAILURE);
-}
 
 /* Survives the process and is never on the mount. */
 struct state {

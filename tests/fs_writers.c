@@ -36,7 +36,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +46,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/die.h"
 #include "tests/must.h"
 #include "tests/suite.h"
 #include "tests/writers.h"
@@ -66,18 +66,6 @@ struct entry {
 
 static const char *dir, *journals;
 static uint64_t seed;
-
-static void __attribute__((noreturn, format(printf, 1, 2)))
-die(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-	exit(EXIT_FAILURE);
-}
 
 static const char *
 path_of(const char *where, const char *name, unsigned number)
