@@ -2,8 +2,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +55,7 @@ remove_log(struct keyfs_store *db, uint64_t number)
 {
 	char name[ENV_NAME_MAX + 1];
 
-	(void)snprintf(name, sizeof(name), "%06" PRIu64 ".log", number);
+	wal_file_name(number, name);
 	(void)env_unlink(db->dir, name);
 }
 

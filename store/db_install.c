@@ -2,8 +2,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "store/db.h"
@@ -22,8 +20,7 @@ remove_logs(struct keyfs_store *db, const struct version *from,
 	for (i = 0; i < from->log_count; i++) {
 		if (from->logs[i].number >= to->log_floor)
 			continue;
-		(void)snprintf(name, sizeof(name), "%06" PRIu64 ".log",
-			       from->logs[i].number);
+		wal_file_name(from->logs[i].number, name);
 		/* A leftover is removed at the next opening. */
 		(void)env_unlink(db->dir, name);
 	}

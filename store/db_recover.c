@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,19 +37,13 @@ struct replay {
 	struct version_edit *edit; /* gets where each log ends */
 };
 
-static void
-log_name(uint64_t number, char out[ENV_NAME_MAX + 1])
-{
-	(void)snprintf(out, ENV_NAME_MAX + 1, "%06" PRIu64 ".log", number);
-}
-
 static int
 bad_log(struct replay *replay, uint64_t number, uint64_t offset,
 	const char *why)
 {
 	char name[ENV_NAME_MAX + 1];
 
-	log_name(number, name);
+	wal_file_name(number, name);
 	return corrupt(&replay->db->reporter, name, offset, "%s", why);
 }
 
@@ -270,7 +263,7 @@ secure_log(struct replay *replay, uint64_t number, struct wal_reader *reader)
 	char name[ENV_NAME_MAX + 1];
 	int r;
 
-	log_name(number, name);
+	wal_file_name(number, name);
 	r = env_file_open(replay->db->dir, name, ENV_READ | ENV_WRITE, &file);
 	if (r < 0)
 		return r;
@@ -385,7 +378,7 @@ judge_tear(struct replay *replay)
 			      replay->dropped_bytes, memory_order_relaxed);
 	if (replay->dropped_bytes == 0)
 		return 0;
-	log_name(replay->torn_log, name);
+	wal_file_name(replay->torn_log, name);
 	report(&db->reporter, KEYFS_LOG_WARNING,
 	       "%s: torn tail of a crash at offset %" PRIu64 " (%s): %" PRIu64
 	       " unsynced bytes dropped",

@@ -145,7 +145,7 @@ list_file(void *arg, const char *name)
 		return 0;
 	manifest_file_name(number, own[0]);
 	table_file_name(number, own[1]);
-	(void)snprintf(own[2], sizeof(own[2]), "%06" PRIu64 ".log", number);
+	wal_file_name(number, own[2]);
 	if (!strcmp(name, own[0]))
 		return add_number(&l->manifests, number);
 	if (!strcmp(name, own[1]))

@@ -5,8 +5,6 @@
 #include "store/salvage.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "store/batch.h"
 #include "store/bloom.h"
@@ -134,8 +132,7 @@ open_log(struct walk *walk)
 	int r = wal_reader_open(walk->salvage->dir, walk->log->number,
 				&walk->reader);
 
-	(void)snprintf(walk->name, sizeof(walk->name), "%06" PRIu64 ".log",
-		       walk->log->number);
+	wal_file_name(walk->log->number, walk->name);
 	if (r == -ENOENT)
 		r = lose_records(walk, 0, "the log is missing");
 	else if (r == -EIO || r == -EFBIG)

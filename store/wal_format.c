@@ -3,16 +3,25 @@
 
 #include "store/wal_format.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "store/checksum.h"
 #include "store/coding.h"
+#include "store/env.h"
 
 _Static_assert(WAL_OFFSET_MAX / WAL_ALIGN - 1 == UINT32_MAX,
 	       "an offset fits the low half of a position");
 _Static_assert(WAL_MARK_BYTES % WAL_ALIGN == 0 &&
 		       WAL_HEADER_BYTES % WAL_ALIGN == 0,
 	       "records stay aligned");
+
+void
+wal_file_name(uint64_t number, char *out)
+{
+	(void)snprintf(out, ENV_NAME_MAX + 1, "%06" PRIu64 ".log", number);
+}
 
 uint32_t
 wal_marker(uint64_t number, enum wal_type type)

@@ -105,6 +105,9 @@ wal_record_bytes(enum wal_type type, uint32_t payload_bytes)
 	       WAL_ALIGN * WAL_ALIGN;
 }
 
+/* Writes the file name of log `number`, at most ENV_NAME_MAX bytes and a zero. */
+void wal_file_name(uint64_t number, char *out);
+
 /* The first word of a record; it changes with the log, so that bytes of an older
  * file in reused blocks of the disk are no records. */
 uint32_t wal_marker(uint64_t number, enum wal_type type);

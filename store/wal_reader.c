@@ -4,8 +4,6 @@
 #include "store/wal_reader.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +48,7 @@ wal_reader_open(struct env_dir *dir, uint64_t number, struct wal_reader **out)
 	if (!reader)
 		return -ENOMEM;
 	reader->number = number;
-	(void)snprintf(name, sizeof(name), "%06" PRIu64 ".log", number);
+	wal_file_name(number, name);
 	r = env_file_open(dir, name, ENV_READ, &file);
 	if (r == 0)
 		r = read_file(reader, file);

@@ -4,9 +4,7 @@
 #include "store/wal_writer.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,7 +98,7 @@ open_file(struct wal_writer *writer, struct env_dir *dir)
 	void *map;
 	int r;
 
-	(void)snprintf(name, sizeof(name), "%06" PRIu64 ".log", writer->number);
+	wal_file_name(writer->number, name);
 	r = env_file_open(dir, name, ENV_READ | ENV_WRITE | ENV_CREATE,
 			  &writer->file);
 	if (r < 0)
