@@ -151,4 +151,5 @@ done <"$table"
 end_fault
 
 echo "$caught caught, $missed not caught"
+echo "cases: $((caught + missed))"
 [[ $caught -gt 0 && $missed -eq 0 ]]
