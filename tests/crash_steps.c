@@ -219,10 +219,12 @@ run_put_if_absent(struct crash_run *run, unsigned number)
 	char buf[KEY_BYTES + 1];
 	struct keyfs_slice key = key_of(number, buf), value;
 	struct twin twin;
+	size_t batches;
 	int r;
 
 	if (run_is_over(run))
 		return;
+	batches = model_batches(run->model);
 	twin_init(&twin);
 	keyfs_batch_require_absent(twin.batch, NULL, key);
 	twin_put(run, &twin, number, 20);
@@ -230,11 +232,9 @@ run_put_if_absent(struct crash_run *run, unsigned number)
 	run->work[WORK_CONDITIONS_KEPT] += r == 0;
 	run->work[WORK_CONDITIONS_FAILED] += r == -ECANCELED;
 	if (r == 0 || r == -ECANCELED) {
-		/* The model holds the batch already if it was applied: look at
-		 * the state before it. */
-		struct model *before =
-			model_at(run->model,
-				 model_batches(run->model) - (r == 0));
+		/* As it was before: by now the model holds the batch, unless
+		 * the power went beside it. */
+		struct model *before = model_at(run->model, batches);
 
 		if (model_get(before, key, &value) != (r == -ECANCELED))
 			crash_run_give_up(run,
