@@ -515,7 +515,7 @@ START_TEST(a_damaged_block_does_not_stop_the_rest)
 		if (round == 20) {
 			bad = version->levels[6].tables[0];
 			table_file_name(bad->number, name);
-			ck_assert_int_eq(fault_env_flip(disk, name, 800), 0);
+			ck_assert_int_eq(fault_env_flip(disk, name, 44 * 8), 0);
 			cache_drop_file(cache, bad->number);
 		}
 		compact_some(1000);
