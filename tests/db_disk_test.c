@@ -5,8 +5,10 @@
 
 #include "store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,6 +298,44 @@ START_TEST(the_first_memtable_ends_early_and_the_next_do_not)
 }
 END_TEST
 
+/* Whether a thread of this process blocks that signal. */
+static bool
+is_blocked(const char *thread, int signal)
+{
+	char path[64], line[128];
+	unsigned long long mask = 0;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%.20s/status",
+		       thread);
+	file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "SigBlk: %llx", &mask) == 1)
+			break;
+	(void)fclose(file);
+	return mask >> (signal - 1) & 1;
+}
+
+/* Blocked, a bus error ends the process whatever its handler would do. */
+START_TEST(a_worker_gets_bus_errors_and_nobody_elses_signals)
+{
+	DIR *threads = opendir("/proc/self/task");
+	struct dirent *entry;
+	unsigned workers = 0;
+
+	ck_assert_ptr_nonnull(threads);
+	while ((entry = readdir(threads))) {
+		if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
+			continue;
+		ck_assert(!is_blocked(entry->d_name, SIGBUS));
+		workers += is_blocked(entry->d_name, SIGTERM);
+	}
+	(void)closedir(threads);
+	ck_assert_uint_ge(workers, 3);
+}
+END_TEST
+
 static int
 count_table(void *arg, const char *name)
 {
@@ -350,6 +390,8 @@ db_disk_suite(void)
 	tcase_add_test(tcase, short_sessions_leave_no_pile_of_files);
 	tcase_add_test(tcase,
 		       the_first_memtable_ends_early_and_the_next_do_not);
+	tcase_add_test(tcase,
+		       a_worker_gets_bus_errors_and_nobody_elses_signals);
 	tcase_add_test(tcase, merged_tables_are_removed_at_once);
 	suite_add_tcase(suite, tcase);
 	return suite;
