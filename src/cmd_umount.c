@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/ctl.h"
@@ -26,6 +27,11 @@
  * to see whether the store was mounted again meanwhile. */
 #define CLOSE_WAIT_MS 1000u
 #define CLOSE_TRIES 120u
+
+/* Whoever walks a path through the mount at that moment, or is about to end, holds
+ * it: only who holds it longer than this is a user to be told of. */
+#define BUSY_WAIT_MS 20u
+#define BUSY_TRIES 25u
 
 /* Not root: fusermount3 is set-user-id and unmounts what is the caller's; it
  * prints its own messages. */
@@ -51,16 +57,35 @@ unmount_by_helper(const char *mountpoint, bool lazy)
 							     : CMD_FAILED;
 }
 
+/* 0 or -errno; `flags` are those of umount2(2). */
+static int
+unmount_patiently(const char *mountpoint, int flags)
+{
+	const struct timespec wait = { .tv_nsec = BUSY_WAIT_MS * 1000000L };
+	unsigned i;
+
+	for (i = 0; i < BUSY_TRIES; i++) {
+		if (umount2(mountpoint, flags | UMOUNT_NOFOLLOW) == 0)
+			return 0;
+		if (errno != EBUSY)
+			return -errno;
+		(void)nanosleep(&wait, NULL);
+	}
+	return -EBUSY;
+}
+
 /* `flags` are those of umount2(2). */
 static int
 unmount(const char *mountpoint, int flags)
 {
-	if (umount2(mountpoint, flags | UMOUNT_NOFOLLOW) == 0)
+	int r = unmount_patiently(mountpoint, flags);
+
+	if (r == 0)
 		return CMD_OK;
-	if (errno == EPERM)
+	if (r == -EPERM)
 		return unmount_by_helper(mountpoint, flags & MNT_DETACH);
-	if (errno != EBUSY)
-		return cmd_fail(&cmd_umount, mountpoint, -errno);
+	if (r != -EBUSY)
+		return cmd_fail(&cmd_umount, mountpoint, r);
 	log_error("umount: %s: in use; `fuser -vm %s` shows by whom",
 		  mountpoint, mountpoint);
 	return CMD_BUSY;

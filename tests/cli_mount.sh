@@ -20,6 +20,14 @@ expect_error 4 "keyfs: mount: $store: it is mounted already, on $mnt" \
 expect_error 4 "*: $store is mounted there already" \
 	keyfs mount "$tmp/store2" "$mnt"
 
+claim "umount waits for a user who is just going"
+echo x >"$mnt/going"
+sleep 0.2 9<"$mnt/going" &
+expect 0 "" keyfs umount "$mnt"
+wait
+expect 0 "" keyfs mount "$store" "$mnt"
+rm "$mnt/going"
+
 claim "umount refuses while the mount is in use"
 (cd "$mnt" && expect_error 4 "*: in use; *" keyfs umount "$mnt"
 	exit "$failures") || fail "see above"
