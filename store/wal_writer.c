@@ -12,9 +12,10 @@
 
 /* How much room is made at once: a quarter of what the log holds, between these.  Small
  * steps keep the zeros that a sync must write few, large ones keep a fast writer from
- * waiting for room. */
-#define STEP_BYTES_MIN (UINT64_C(128) << 10)
+ * waiting for room.  A log that cannot grow large begins with a small part of that. */
+#define STEP_BYTES_FIRST (UINT64_C(128) << 10)
 #define STEP_BYTES_MAX (UINT64_C(1) << 20)
+#define STEPS_IN_SMALL_LOG 64u
 
 struct wal_writer {
 	/* Constant. */
@@ -43,10 +44,14 @@ step_bytes(const struct wal_writer *writer)
 {
 	uint64_t step =
 		atomic_load_explicit(&writer->ready, memory_order_relaxed) / 4;
+	uint64_t first = writer->capacity / STEPS_IN_SMALL_LOG;
 
-	if (step < STEP_BYTES_MIN)
-		return STEP_BYTES_MIN;
-	return step > STEP_BYTES_MAX ? STEP_BYTES_MAX : step & ~UINT64_C(4095);
+	if (first > STEP_BYTES_FIRST)
+		first = STEP_BYTES_FIRST;
+	if (step < first)
+		step = first;
+	return step > STEP_BYTES_MAX ? STEP_BYTES_MAX
+				     : (step + 4095) & ~UINT64_C(4095);
 }
 
 /* Makes room for `need` bytes at least, if the capacity allows it. */

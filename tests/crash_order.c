@@ -15,10 +15,14 @@
 #define MARK_BYTES MANIFEST_FRAME_BYTES
 #define LISTED_MAX 1024u
 
+struct numbers {
+	uint64_t items[LISTED_MAX];
+	size_t count;
+};
+
 /* What a manifest says is needed. */
 struct listed {
-	uint64_t tables[LISTED_MAX];
-	size_t table_count;
+	struct numbers tables;
 	struct {
 		uint64_t number, end;
 		bool ended;
@@ -49,7 +53,7 @@ take(const uint8_t **at, const uint8_t *end)
 }
 
 static void
-take_table(struct listed *listed, const uint8_t **at, const uint8_t *end)
+take_table(struct numbers *tables, const uint8_t **at, const uint8_t *end)
 {
 	uint64_t number;
 
@@ -60,8 +64,8 @@ take_table(struct listed *listed, const uint8_t **at, const uint8_t *end)
 		(void)take(at, end);
 	for (unsigned i = 0; i < 2; i++)
 		*at += take(at, end); /* keys */
-	if (listed->table_count < LISTED_MAX)
-		listed->tables[listed->table_count++] = number;
+	if (tables->count < LISTED_MAX)
+		tables->items[tables->count++] = number;
 }
 
 /* A damage range: nothing that is needed. */
@@ -75,17 +79,17 @@ take_damage(const uint8_t **at, const uint8_t *end)
 }
 
 static void
-take_deletion(struct listed *listed, const uint8_t **at, const uint8_t *end)
+take_deletion(struct numbers *tables, const uint8_t **at, const uint8_t *end)
 {
 	uint64_t number;
 
 	(void)take(at, end);
 	(void)take(at, end);
 	number = take(at, end);
-	for (size_t i = 0; i < listed->table_count; i++) {
-		if (listed->tables[i] != number)
+	for (size_t i = 0; i < tables->count; i++) {
+		if (tables->items[i] != number)
 			continue;
-		listed->tables[i] = listed->tables[--listed->table_count];
+		tables->items[i] = tables->items[--tables->count];
 		return;
 	}
 }
@@ -114,8 +118,9 @@ take_log(struct listed *listed, const uint8_t **at, const uint8_t *end,
 static void
 take_edit(struct listed *listed, const uint8_t *at, const uint8_t *end)
 {
-	struct listed *added = must_alloc(sizeof(*added));
+	struct numbers added;
 
+	added.count = 0;
 	while (at < end) {
 		switch (take(&at, end)) {
 		case 1:
@@ -128,10 +133,10 @@ take_edit(struct listed *listed, const uint8_t *at, const uint8_t *end)
 			take_log(listed, &at, end, true);
 			break;
 		case 6:
-			take_deletion(listed, &at, end);
+			take_deletion(&listed->tables, &at, end);
 			break;
 		case 7:
-			take_table(added, &at, end);
+			take_table(&added, &at, end);
 			break;
 		case 8:
 			take_damage(&at, end);
@@ -140,12 +145,11 @@ take_edit(struct listed *listed, const uint8_t *at, const uint8_t *end)
 			(void)take(&at, end);
 		}
 	}
-	for (size_t i = 0; i < added->table_count; i++) {
-		if (listed->table_count < LISTED_MAX)
-			listed->tables[listed->table_count++] =
-				added->tables[i];
+	for (size_t i = 0; i < added.count; i++) {
+		if (listed->tables.count < LISTED_MAX)
+			listed->tables.items[listed->tables.count++] =
+				added.items[i];
 	}
-	free(added);
 }
 
 /* The payload of the record at `offset`; 0: there is none. */
@@ -262,8 +266,8 @@ judge_manifest(struct crash_order *order, const char *name)
 
 	if (!listed)
 		return;
-	for (size_t i = 0; i < listed->table_count; i++)
-		judge_table(order, listed->tables[i]);
+	for (size_t i = 0; i < listed->tables.count; i++)
+		judge_table(order, listed->tables.items[i]);
 	for (size_t i = 0; i < listed->log_count; i++) {
 		if (listed->logs[i].number >= listed->floor)
 			judge_log(order, listed->logs[i].number,
@@ -293,8 +297,9 @@ is_needed(const struct listed *listed, const char *name)
 {
 	uint64_t number = strtoull(name, NULL, 10);
 
-	for (size_t i = 0; strstr(name, ".sst") && i < listed->table_count; i++)
-		if (listed->tables[i] == number)
+	for (size_t i = 0; strstr(name, ".sst") && i < listed->tables.count;
+	     i++)
+		if (listed->tables.items[i] == number)
 			return true;
 	for (size_t i = 0; strstr(name, ".log") && i < listed->log_count; i++)
 		if (listed->logs[i].number == number &&
