@@ -186,20 +186,22 @@ sweep_file(void *arg, const char *name)
 	return 0;
 }
 
-/* The log and the manifest; *out_version is the caller's, NULL on failure.
- * *out_touched: the manifest that names the log may be the live one. */
+/* The log and the manifest; *out_version is the caller's, NULL on failure.  Sets *touched
+ * if the manifest that names the log may be the live one; it stays set, for the log is
+ * the same at a second try. */
 static int
-begin(struct keyfs_store *db, struct version **out_version, bool *out_touched)
+begin(struct keyfs_store *db, struct version **out_version, bool *touched)
 {
 	uint64_t number;
+	bool live = false;
 	int r = begin_log(db, out_version);
 
-	*out_touched = false;
 	if (r == 0)
 		r = db_new_number(db, &number);
 	if (r == 0)
 		r = manifest_create(db->dir, &db->reporter, number,
-				    *out_version, out_touched, &db->manifest);
+				    *out_version, &live, &db->manifest);
+	*touched |= live;
 	if (r < 0) {
 		version_unref(*out_version);
 		*out_version = NULL;
@@ -212,7 +214,7 @@ db_begin(struct keyfs_store *db)
 {
 	struct version *version = NULL;
 	struct sweep sweep = { .db = db };
-	bool touched;
+	bool touched = false;
 	int r;
 
 	db_reserve_find(db);

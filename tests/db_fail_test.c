@@ -317,6 +317,29 @@ START_TEST(openings_that_find_no_room_leave_nothing_behind)
 }
 END_TEST
 
+/* The manifest of the first try may be the live one when the second, with the reserve
+ * given back, fails before it is: both name the same log. */
+START_TEST(an_opening_that_fails_twice_leaves_the_log_that_may_be_named)
+{
+	struct fault_rule rule = { .calls = FAULT_ON(FAULT_DIR_SYNC),
+				   .error = -ENOSPC,
+				   .forever = true };
+	bool failed = true;
+
+	ck_assert_int_eq(put_some(0, 100), 0);
+	for (; failed; rule.skip++) {
+		shut(0);
+		fault_env_fail(disk, &rule);
+		failed = open_small() != 0;
+		fault_env_heal(disk);
+		if (failed)
+			ck_assert_int_eq(open_small(), 0);
+		ck_assert(has(numbered(99)));
+	}
+	ck_assert_uint_gt(rule.skip, 3);
+}
+END_TEST
+
 START_TEST(a_reserve_that_found_no_room_at_opening_is_taken_later)
 {
 	unsigned i;
@@ -623,6 +646,9 @@ db_fail_suite(void)
 	tcase_add_test(tcase, a_store_on_a_full_disk_opens_and_takes_deletes);
 	tcase_add_test(tcase, a_store_without_its_reserve_opens_on_a_full_disk);
 	tcase_add_test(tcase, openings_that_find_no_room_leave_nothing_behind);
+	tcase_add_test(
+		tcase,
+		an_opening_that_fails_twice_leaves_the_log_that_may_be_named);
 	tcase_add_test(tcase,
 		       a_reserve_that_found_no_room_at_opening_is_taken_later);
 	tcase_add_test(tcase,
