@@ -249,7 +249,7 @@ static bool
 is_expected(int error)
 {
 	return error == -ENOTCONN || error == -ECONNABORTED || error == -EIO ||
-	       error == -ENODEV;
+	       error == -ENODEV || error == -EROFS;
 }
 
 static void
