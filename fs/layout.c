@@ -19,6 +19,7 @@
  *	'I' ino 'A'                attributes, and contents of small files
  *	'I' ino 'E' name           directory entry
  *	'I' ino 'L'                target of a symbolic link
+ *	'I' ino 'X' name           extended attribute
  *	'C' ino chunk              one chunk of contents
  *	'O' ino                    work owed
  *
@@ -119,15 +120,34 @@ layout_key_link(struct layout_key *key, uint64_t ino)
 	return key_part(key, ino, 'L');
 }
 
-struct keyfs_slice
-layout_key_entry(struct layout_key *key, uint64_t ino, struct keyfs_slice name)
+static struct keyfs_slice
+key_named(struct layout_key *key, uint64_t ino, char part,
+	  struct keyfs_slice name)
 {
-	struct keyfs_slice out = key_part(key, ino, 'E');
+	struct keyfs_slice out = key_part(key, ino, part);
 
 	if (name.len)
 		memcpy(key->bytes + out.len, name.data, name.len);
 	out.len += name.len;
 	return out;
+}
+
+struct keyfs_slice
+layout_key_entry(struct layout_key *key, uint64_t ino, struct keyfs_slice name)
+{
+	return key_named(key, ino, 'E', name);
+}
+
+struct keyfs_slice
+layout_key_xattr(struct layout_key *key, uint64_t ino, struct keyfs_slice name)
+{
+	return key_named(key, ino, 'X', name);
+}
+
+struct keyfs_slice
+layout_key_xattr_end(struct layout_key *key, uint64_t ino)
+{
+	return key_part(key, ino, 'X' + 1);
 }
 
 struct keyfs_slice
@@ -192,6 +212,10 @@ parse_part(const uint8_t *at, size_t len, struct layout_place *out)
 		out->kind = LAYOUT_ENTRY;
 		out->name = keyfs_bytes(at + 1, len - 1);
 		return layout_name_check(out->name) ? -EUCLEAN : 0;
+	} else if (len > 1 && *at == 'X') {
+		out->kind = LAYOUT_XATTR;
+		out->name = keyfs_bytes(at + 1, len - 1);
+		return layout_xattr_check(out->name) ? -EUCLEAN : 0;
 	} else {
 		return -EUCLEAN;
 	}
@@ -248,6 +272,14 @@ layout_name_check(struct keyfs_slice name)
 	if (s[0] == '.' && (name.len == 1 || (name.len == 2 && s[1] == '.')))
 		return -EINVAL;
 	return 0;
+}
+
+int
+layout_xattr_check(struct keyfs_slice name)
+{
+	if (name.len > LAYOUT_XATTR_NAME_MAX)
+		return -ERANGE;
+	return name.len == 0 || memchr(name.data, 0, name.len) ? -EINVAL : 0;
 }
 
 /* A directory entry: the type as in mode >> 12, then the inode number.
@@ -369,8 +401,6 @@ layout_totals_decode(struct keyfs_slice value, struct layout_totals *out)
  */
 static const uint8_t super_magic[8] = "keyfs\n\x1a";
 
-#define SUPER_FEATURES_KNOWN 0u
-
 size_t
 layout_super_encode(const struct layout_super *super, uint8_t *out)
 {
@@ -392,7 +422,7 @@ layout_super_encode(const struct layout_super *super, uint8_t *out)
 static int
 super_check(const struct layout_super *super, uint64_t rest)
 {
-	if (super->features & ~SUPER_FEATURES_KNOWN)
+	if (super->features & ~LAYOUT_FEATURES_KNOWN)
 		return -EPROTONOSUPPORT;
 	if (super->chunk_size != LAYOUT_CHUNK)
 		return -EPROTONOSUPPORT;

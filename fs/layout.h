@@ -26,6 +26,11 @@
 #define LAYOUT_INO_MAX ((UINT64_C(1) << LAYOUT_INO_BITS) - 1)
 #define LAYOUT_NAME_MAX 255u
 #define LAYOUT_SYMLINK_MAX 4095u
+/* Extended attributes: the longest name (its namespace included) and value, and all
+ * names of one object with a zero behind each: what the kernel takes (limits.h). */
+#define LAYOUT_XATTR_NAME_MAX 255u
+#define LAYOUT_XATTR_SIZE_MAX 65536u
+#define LAYOUT_XATTR_LIST_MAX 65536u
 #define LAYOUT_LINK_MAX 0x7fffffffu
 #define LAYOUT_SIZE_MAX ((uint64_t)INT64_MAX)
 #define LAYOUT_CHUNK_BITS 14
@@ -60,6 +65,11 @@ layout_key_entry(struct layout_key *key, uint64_t ino, struct keyfs_slice name);
 struct keyfs_slice
 layout_key_chunk(struct layout_key *key, uint64_t ino, uint64_t chunk);
 struct keyfs_slice layout_key_orphan(struct layout_key *key, uint64_t ino);
+/* Requires: name.len <= LAYOUT_XATTR_NAME_MAX.  With an empty name, the key before
+ * all attributes of `ino`; all lie before layout_key_xattr_end(). */
+struct keyfs_slice
+layout_key_xattr(struct layout_key *key, uint64_t ino, struct keyfs_slice name);
+struct keyfs_slice layout_key_xattr_end(struct layout_key *key, uint64_t ino);
 
 /* Ends of ranges.  The entries of `ino` after `name` (.data NULL: all) lie between
  * layout_key_entry_after() and layout_key_entry_end(); all that 'I' has of an inode
@@ -77,6 +87,7 @@ enum layout_kind {
 	LAYOUT_ATTR,
 	LAYOUT_ENTRY,
 	LAYOUT_LINK,
+	LAYOUT_XATTR,
 	LAYOUT_DATA,
 	LAYOUT_ORPHAN,
 };
@@ -97,6 +108,8 @@ void layout_key_text(struct keyfs_slice key, char *out);
 
 /* 0, or what is wrong with a name for a new object: -EINVAL, -ENAMETOOLONG. */
 int layout_name_check(struct keyfs_slice name);
+/* The same for an extended attribute: -EINVAL, -ERANGE (too long). */
+int layout_xattr_check(struct keyfs_slice name);
 
 /* ---- Values ---- */
 
@@ -116,6 +129,9 @@ struct layout_attr {
 	/* Chunks that a truncation cut off and nobody has deleted yet; they read as
 	 * holes.  From the first to before the second; equal: none. */
 	uint64_t stale_from, stale_to;
+	/* What the names of its extended attributes take in a list: their lengths
+	 * and one more for each.  0: it has none. */
+	uint32_t xattrs;
 	/* Contents of a file no longer than the inline limit, from its beginning;
 	 * what is missing is zeros.  Borrowed from the value.  .data NULL: the
 	 * file is longer, its contents lie in chunks. */
@@ -123,7 +139,7 @@ struct layout_attr {
 };
 
 /* Bytes that any attributes without their contents take at most. */
-#define LAYOUT_ATTR_MAX 166u
+#define LAYOUT_ATTR_MAX 176u
 
 /* Encodes with the contents; returns the length.  `out` has room for LAYOUT_ATTR_MAX
  * + contents.len bytes. */
@@ -164,6 +180,11 @@ struct layout_totals {
 #define LAYOUT_TOTALS_SIZE 16u
 size_t layout_totals_encode(const struct layout_totals *totals, uint8_t *out);
 int layout_totals_decode(struct keyfs_slice value, struct layout_totals *out);
+
+/* Features, on disk: never renumber.  A tree has the bit of what it uses, so that
+ * a program which does not know that refuses the tree. */
+#define LAYOUT_FEATURE_XATTR 1u /* 'X' keys, and the field for them in 'A' */
+#define LAYOUT_FEATURES_KNOWN LAYOUT_FEATURE_XATTR
 
 struct layout_super {
 	uint32_t features;

@@ -31,6 +31,7 @@
  *	10   parent  0                   varint; directories only
  *	11   entries 0                   varint; directories only
  *	12   stale   none                varint from, varint count
+ *	13   xattrs  0                   varint: bytes of the list of their names
  *
  * A file of root's, created and written at 1700000000.5, with contents "hi\n":
  *
@@ -53,11 +54,12 @@ enum attr_field {
 	FIELD_PARENT = 1u << 10,
 	FIELD_ENTRIES = 1u << 11,
 	FIELD_STALE = 1u << 12,
-	FIELDS_ALL = (1u << 13) - 1,
+	FIELD_XATTRS = 1u << 13,
+	FIELDS_ALL = (1u << 14) - 1,
 };
 
-/* Version, mode, fields, 13 of them, nanoseconds of 4, the second number of stale. */
-_Static_assert(1 + 3 + 2 + 13 * LAYOUT_VARINT_MAX + 4 * 5 + LAYOUT_VARINT_MAX <=
+/* Version, mode, fields, 14 of them, nanoseconds of 4, the second number of stale. */
+_Static_assert(1 + 3 + 2 + 14 * LAYOUT_VARINT_MAX + 4 * 5 + LAYOUT_VARINT_MAX <=
 		       LAYOUT_ATTR_MAX,
 	       "LAYOUT_ATTR_MAX holds every field at its longest");
 
@@ -124,6 +126,7 @@ fields_of(const struct layout_attr *a)
 	fields |= a->parent ? FIELD_PARENT : 0;
 	fields |= a->entries ? FIELD_ENTRIES : 0;
 	fields |= a->stale_to > a->stale_from ? FIELD_STALE : 0;
+	fields |= a->xattrs ? FIELD_XATTRS : 0;
 	return fields;
 }
 
@@ -160,6 +163,7 @@ layout_attr_encode(const struct layout_attr *a, uint8_t *out)
 	at = put_field(at, fields, FIELD_ENTRIES, a->entries);
 	at = put_field(at, fields, FIELD_STALE, a->stale_from);
 	at = put_field(at, fields, FIELD_STALE, a->stale_to - a->stale_from);
+	at = put_field(at, fields, FIELD_XATTRS, a->xattrs);
 	if (a->contents.len)
 		memcpy(at, a->contents.data, a->contents.len);
 	return (size_t)(at - out) + a->contents.len;
@@ -287,6 +291,8 @@ layout_attr_decode(struct keyfs_slice value, uint32_t inline_max,
 	a.parent = take_field(&r, f, FIELD_PARENT, 0, LAYOUT_INO_MAX);
 	a.entries = take_field(&r, f, FIELD_ENTRIES, 0, LAYOUT_INO_MAX);
 	take_stale(&r, f, &a);
+	a.xattrs = (uint32_t)take_field(&r, f, FIELD_XATTRS, 0,
+					LAYOUT_XATTR_LIST_MAX);
 	a.contents = keyfs_bytes(r.at, (size_t)(r.end - r.at));
 	if (r.bad || !type_fits(&a, f) ||
 	    !contents_fit(&a, f, holes, inline_max))

@@ -6,6 +6,7 @@
 #include "fs/ops.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -24,9 +25,9 @@
 
 /* What is not here is answered ENOSYS by libfuse, once, and the kernel or the
  * program falls back: FLUSH is not needed, each write had its own answer; locks
- * are the kernel's; ACCESS is decided by it (default_permissions); extended
- * attributes, FALLOCATE, LSEEK for holes and COPY_FILE_RANGE are answered
- * EOPNOTSUPP or done with reads and writes. */
+ * are the kernel's; ACCESS is decided by it (default_permissions); FALLOCATE,
+ * LSEEK for holes and COPY_FILE_RANGE are answered EOPNOTSUPP or done with reads
+ * and writes. */
 const struct fuse_lowlevel_ops ops_table = {
 	.init = ops_init,
 	.lookup = ops_lookup,
@@ -53,7 +54,29 @@ const struct fuse_lowlevel_ops ops_table = {
 	.releasedir = ops_releasedir,
 	.fsyncdir = ops_fsync,
 	.statfs = ops_statfs,
+	.setxattr = ops_setxattr,
+	.getxattr = ops_getxattr,
+	.listxattr = ops_listxattr,
+	.removexattr = ops_removexattr,
 };
+
+/* libfuse before 3.17 knows PARALLEL_DIROPS but does not pass it on, and without
+ * it the kernel sends the lookups of one directory one after the other.
+ *
+ * HANDLE_KILLPRIV_V2: the kernel leaves it to us to clear set-id bits and
+ * capabilities, says when, and does not ask before every write whether the file
+ * has any.  Kernels have it since 5.12. */
+static void
+want_missing_flags(struct ops *ops, struct fuse_conn_info *conn)
+{
+	if (conn->capable & FUSE_CAP_PARALLEL_DIROPS)
+		ops->init_flags |= FUSE_PARALLEL_DIROPS;
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+	conn->want |= conn->capable & FUSE_CAP_HANDLE_KILLPRIV_V2;
+#else
+	ops->init_flags |= FUSE_HANDLE_KILLPRIV_V2;
+#endif
+}
 
 void
 ops_init(void *userdata, struct fuse_conn_info *conn)
@@ -68,7 +91,7 @@ ops_init(void *userdata, struct fuse_conn_info *conn)
 	/* OPEN is answered ENOSYS: with ATOMIC_O_TRUNC the kernel would then
 	 * truncate nothing and old bytes would stay behind new ones. */
 	conn->want &= ~(unsigned)FUSE_CAP_ATOMIC_O_TRUNC;
-	/* Clearing set-user-id on a write is left to the kernel. */
+	/* Of what is written to privileges are cleared by want_missing_flags(). */
 	conn->want &= ~(unsigned)FUSE_CAP_HANDLE_KILLPRIV;
 	conn->want |= conn->capable &
 		      (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
@@ -79,21 +102,40 @@ ops_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
 	conn->time_gran = 1;
-	ops->add_parallel_dirops = conn->capable & FUSE_CAP_PARALLEL_DIROPS;
+	want_missing_flags(ops, conn);
 	ops->connected = true;
 }
 
 /* ---- Turns ---- */
 
 static _Thread_local struct {
-	bool may_wait, changes;
+	bool may_wait, changes, clears_setid;
 	enum ops_outcome outcome;
 } turn;
 
+/* What the message says of its caller's right to keep set-id bits: libfuse 3.14
+ * does not pass that on. */
+static bool
+clears_setid(const void *message, size_t len)
+{
+	const struct fuse_in_header *in = message;
+	const struct fuse_write_in *write = (const void *)(in + 1);
+	const struct fuse_setattr_in *setattr = (const void *)(in + 1);
+
+	if (len < sizeof(*in))
+		return false;
+	if (in->opcode == FUSE_WRITE && len >= sizeof(*in) + sizeof(*write))
+		return write->write_flags & FUSE_WRITE_KILL_SUIDGID;
+	if (in->opcode == FUSE_SETATTR && len >= sizeof(*in) + sizeof(*setattr))
+		return setattr->valid & FATTR_KILL_SUIDGID;
+	return false;
+}
+
 void
-ops_turn_begin(bool may_wait)
+ops_turn_begin(bool may_wait, const void *message, size_t len)
 {
 	turn.may_wait = may_wait;
+	turn.clears_setid = clears_setid(message, len);
 	turn.outcome = OPS_DONE;
 }
 
@@ -103,13 +145,32 @@ ops_turn_end(void)
 	return turn.outcome;
 }
 
+/* The message names one group of the caller; the others are looked up in /proc, for
+ * the few operations that depend on them. */
+static bool
+in_group(void *arg, uint32_t gid)
+{
+	gid_t groups[64];
+	int count = fuse_req_getgroups(arg, 64, groups);
+
+	for (int i = 0; i < count && i < 64; i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
+
 static struct tree_caller
 caller(fuse_req_t req, bool changes)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	turn.changes = changes;
-	return (struct tree_caller){ ctx->uid, ctx->gid, !turn.may_wait };
+	return (struct tree_caller){ .uid = ctx->uid,
+				     .gid = ctx->gid,
+				     .nowait = !turn.may_wait,
+				     .clears_setid = turn.clears_setid,
+				     .in_group = in_group,
+				     .arg = req };
 }
 
 struct tree_caller

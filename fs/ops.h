@@ -29,6 +29,7 @@ struct ops {
 	struct tree *tree;            /* borrowed */
 	struct handle_table *handles; /* borrowed */
 	double timeout_s;             /* of entries and attributes */
+	bool xattrs;                  /* there are extended attributes */
 	/* Answers `req` after tree_sync(), later and on another thread. */
 	void (*sync)(void *arg, fuse_req_t req);
 	void *sync_arg;
@@ -37,7 +38,7 @@ struct ops {
 	char probe_name[40];
 	/* Written by INIT, before there are threads. */
 	bool connected;
-	bool add_parallel_dirops; /* to the answer: libfuse leaves it out */
+	uint32_t init_flags; /* for the answer: libfuse leaves them out */
 
 	pthread_mutex_t dirs_lock;
 	/* Guarded by dirs_lock. */
@@ -59,8 +60,8 @@ enum ops_outcome {
 	OPS_WAIT_TO_CHANGE, /* the same; it may be held back for long */
 };
 
-/* Begins a request on this thread. */
-void ops_turn_begin(bool may_wait);
+/* Begins the request in `message`, as it came from the kernel, on this thread. */
+void ops_turn_begin(bool may_wait, const void *message, size_t len);
 enum ops_outcome ops_turn_end(void);
 
 /* ---- For handlers ---- */
@@ -135,6 +136,14 @@ void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		     struct fuse_file_info *fi);
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* ops_xattr.c */
+void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+		  const char *value, size_t size, int flags);
+void
+ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 /* ops_file.c */
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -21,6 +21,7 @@ struct session_options {
 	const char *mount_options;
 	bool allow_other;
 	bool read_only;
+	bool no_xattr;    /* no extended attributes */
 	bool debug;       /* libfuse prints every request */
 	uint32_t threads; /* request threads; 0: processors, at most 8 */
 	/* How long a busy mount is served at its end; 0: 30 s. */

@@ -130,7 +130,7 @@ process(struct worker *w, const struct fuse_buf *buf)
 	char head[HEAD_BYTES];
 
 	memcpy(head, buf->mem, head_len);
-	ops_turn_begin(false);
+	ops_turn_begin(false, buf->mem, buf->size);
 	fuse_session_process_buf(o->fuse, buf);
 	outcome = ops_turn_end();
 	if (outcome == OPS_DONE)
@@ -146,7 +146,7 @@ classic_process_slow(void *fuse, void *message, size_t len)
 {
 	struct fuse_buf buf = { .size = len, .mem = message };
 
-	ops_turn_begin(true);
+	ops_turn_begin(true, message, len);
 	fuse_session_process_buf(fuse, &buf);
 }
 

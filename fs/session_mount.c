@@ -132,20 +132,19 @@ device_read(int fd, void *buf, size_t len, void *userdata)
 	return read(fd, buf, len);
 }
 
-/* libfuse before 3.17 knows PARALLEL_DIROPS but does not pass it on, and
- * without it the kernel sends the lookups of one directory one after the other.
- * So the bit is added to the answer to INIT. */
+/* Adds what libfuse leaves out of the answer to INIT: want_missing_flags() in
+ * ops.c. */
 static ssize_t
 device_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct ops *ops = userdata;
 
-	if (ops->add_parallel_dirops) {
+	if (ops->init_flags) {
 		struct fuse_init_out *out = iov[count - 1].iov_base;
 
-		ops->add_parallel_dirops = false;
 		if (count == 2 && iov[1].iov_len >= sizeof(*out))
-			out->flags |= FUSE_PARALLEL_DIROPS;
+			out->flags |= ops->init_flags;
+		ops->init_flags = 0;
 	}
 	return writev(fd, iov, count);
 }

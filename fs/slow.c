@@ -242,7 +242,7 @@ sync_thread(void *arg)
 	struct parked *parked;
 
 	/* It answers errors as they are. */
-	ops_turn_begin(true);
+	ops_turn_begin(true, NULL, 0);
 	pthread_mutex_lock(&slow->lock);
 	while (slow->parked || !slow->stopping) {
 		parked = slow->parked;

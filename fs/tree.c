@@ -144,6 +144,7 @@ load_step(struct op *op, void *arg)
 	if (rc)
 		return rc;
 	op->tree->inline_max = super.inline_max;
+	atomic_store(&op->tree->features, super.features);
 	rc = inode_peek(op, LAYOUT_ROOT, &root);
 	if (rc == -ENOENT || (!rc && !S_ISDIR(root.a.mode)))
 		return -EUCLEAN;

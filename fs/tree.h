@@ -34,6 +34,7 @@
 #define TREE_ROOT 1u
 #define TREE_NAME_MAX 255u
 #define TREE_SYMLINK_MAX 4095u
+#define TREE_XATTR_SIZE_MAX 65536u
 #define TREE_HOLD_MS 100u
 
 struct tree;
@@ -42,6 +43,13 @@ struct tree;
 struct tree_caller {
 	uint32_t uid, gid;
 	bool nowait;
+	/* May not keep set-id bits on what it writes to or truncates (it has no
+	 * CAP_FSETID): they are cleared in the same operation. */
+	bool clears_setid;
+	/* Whether it is in a group other than `gid`; NULL: in none.  Takes no lock that
+	 * is held around a tree call. */
+	bool (*in_group)(void *arg, uint32_t gid);
+	void *arg;
 };
 
 struct tree_attr {
@@ -143,7 +151,13 @@ int tree_getattr(struct tree *tree, const struct tree_caller *caller,
 #define TREE_SET_BY_HANDLE                                                     \
 	512u /* a size set through an open file: never held */
 
-/* Changes what `set` names to the values in `attr`.  -EFBIG: size over 2^63-1. */
+/* Changes what `set` names to the values in `attr`.  -EFBIG: size over 2^63-1.
+ *
+ * A change of the owner or the group of anything but a directory clears the set-user-id
+ * bit, the set-group-id bit of what its group may execute or the caller is not in the
+ * group of, and the attribute security.capability; so does a `set` of 0, which is what
+ * chown(2) makes of "no change".  A change of the size clears security.capability, and
+ * the bits if caller->clears_setid. */
 int
 tree_setattr(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 	     unsigned set, const struct tree_attr *attr, struct tree_attr *out);
@@ -152,13 +166,40 @@ tree_setattr(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 int tree_readlink(struct tree *tree, const struct tree_caller *caller,
 		  uint64_t ino, char **out, size_t *out_len);
 
+/* ---- Extended attributes ---- */
+
+/* Names are "user.", "trusted." or "security." and more, in all at most 255 bytes; values
+ * 0 to TREE_XATTR_SIZE_MAX bytes.  Who may read and set which is the kernel's work.
+ * Any of the calls: -EOPNOTSUPP: another namespace.  -EINVAL: nothing after the dot.
+ * -ERANGE: a longer name. */
+
+/* `flags`: 0, XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA) of setxattr(2).
+ * -E2BIG: the value is too long.  -ENOSPC: more names than a list can hold. */
+int
+tree_setxattr(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
+	      struct keyfs_slice name, struct keyfs_slice value, int flags);
+
+/* Copies the value to `buf`, which has room for `size` bytes; with a size of 0 only
+ * tells its length.  -ENODATA: there is none.  -ERANGE: no room. */
+int
+tree_getxattr(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
+	      struct keyfs_slice name, void *buf, size_t size, size_t *out_len);
+
+/* The names, each with a zero behind, in the order of their bytes; otherwise as
+ * tree_getxattr().  Those of "trusted." are for the user 0 only. */
+int tree_listxattr(struct tree *tree, const struct tree_caller *caller,
+		   uint64_t ino, char *buf, size_t size, size_t *out_len);
+
+int tree_removexattr(struct tree *tree, const struct tree_caller *caller,
+		     uint64_t ino, struct keyfs_slice name); /* -ENODATA */
+
 /* ---- Contents ---- */
 
 /* Reads up to `len` bytes; *out_len is less only at the end of the file. */
 int tree_read(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 	      uint64_t offset, size_t len, void *buf, size_t *out_len);
 
-/* Writes all of it or nothing.  -EFBIG. */
+/* Writes all of it or nothing.  -EFBIG.  Clears what a change of the size clears. */
 int tree_write(struct tree *tree, const struct tree_caller *caller,
 	       uint64_t ino, uint64_t offset, struct keyfs_slice data);
 

@@ -46,6 +46,13 @@ struct setattr {
 	struct tree_attr attr;
 };
 
+/* Whoever changes the owner may not leave a program that runs as the new one. */
+static bool
+changes_owner(const struct setattr *s)
+{
+	return s->set == 0 || (s->set & (TREE_SET_UID | TREE_SET_GID));
+}
+
 /* Only a truncation to nothing, by name and by itself: `echo x > f`. */
 static bool
 may_hold(const struct op *op, const struct setattr *s)
@@ -77,7 +84,8 @@ hold_step(struct op *op, struct setattr *s, bool *out_held)
 	*out_held = false;
 	if (!rc)
 		rc = inode_get(op, s->ino, &inode);
-	if (rc || !S_ISREG(inode.a.mode) || (!inode.held && !inode.a.size))
+	if (rc || !S_ISREG(inode.a.mode) || (!inode.held && !inode.a.size) ||
+	    inode_has_privs(op, &inode, op_clears_setid(op)))
 		return rc;
 	if (!inode.held)
 		rc = hold_new(op, &inode);
@@ -104,6 +112,8 @@ set_size(struct op *op, struct inode *inode, uint64_t size)
 	if (size < inode->a.size)
 		txn_use_reserve(op->txn);
 	rc = inode_resize(op, inode, size);
+	if (!rc)
+		rc = inode_drop_privs(op, inode, op_clears_setid(op));
 	if (!rc)
 		inode_touch(op, inode);
 	return rc;
@@ -136,6 +146,8 @@ setattr_step(struct op *op, void *arg)
 	rc = inode_edit(op, s->ino, &inode);
 	if (!rc && (s->set & TREE_SET_SIZE))
 		rc = set_size(op, &inode, s->want->size);
+	if (!rc && changes_owner(s))
+		rc = inode_drop_privs(op, &inode, true);
 	if (rc)
 		return rc;
 	if (s->set & TREE_SET_MODE)
@@ -179,8 +191,6 @@ tree_setattr(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 
 	if (rc)
 		return rc;
-	if (!(set & ~TREE_SET_BY_HANDLE))
-		return tree_getattr(tree, caller, ino, out);
 	rc = op_run(tree, caller, 0, setattr_step, &s);
 	if (!rc)
 		*out = s.attr;

@@ -18,7 +18,7 @@
 struct node {
 	uint64_t ino;
 	struct layout_attr a; /* without contents */
-	uint64_t names, subdirs, entries, stored;
+	uint64_t names, subdirs, entries, stored, xattrs;
 	uint64_t named_in;       /* the last directory with a name for it */
 	enum layout_orphan owed; /* 0: nothing */
 	bool has_target;
@@ -210,6 +210,22 @@ check_link(struct check *c, const struct layout_place *at,
 }
 
 static int
+check_xattr(struct check *c, const struct layout_place *at,
+	    struct keyfs_slice value)
+{
+	struct node *node = node_find(c, at->ino);
+
+	if (!node)
+		return report_inode(c, at->ino,
+				    "has extended attributes but is missing");
+	if (value.len > LAYOUT_XATTR_SIZE_MAX)
+		return report_inode(c, at->ino,
+				    "an extended attribute is too long");
+	node->xattrs += at->name.len + 1;
+	return 0;
+}
+
+static int
 check_orphan(struct check *c, const struct layout_place *at,
 	     struct keyfs_slice value)
 {
@@ -258,6 +274,8 @@ key_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
 		return check_chunk(c, &at, value);
 	case LAYOUT_LINK:
 		return check_link(c, &at, value);
+	case LAYOUT_XATTR:
+		return check_xattr(c, &at, value);
 	case LAYOUT_ORPHAN:
 		return check_orphan(c, &at, value);
 	default:
@@ -339,6 +357,11 @@ check_node(struct check *c, struct node *node)
 	if (!rc && node->ino >= c->bound)
 		rc = report_inode(c, node->ino,
 				  "its number was never reserved");
+	/* Those of an orphan go in batches. */
+	if (!rc && node->a.nlink && node->xattrs != node->a.xattrs)
+		rc = report_count(c, node->ino,
+				  "length of the list of extended attributes",
+				  node->a.xattrs, node->xattrs);
 	if (!rc && S_ISDIR(node->a.mode))
 		return check_dir(c, node);
 	if (!rc && node->names != node->a.nlink)

@@ -262,6 +262,8 @@ write_step(struct op *op, void *arg)
 
 	if (!rc)
 		rc = regular_check(&inode);
+	if (!rc)
+		rc = inode_drop_privs(op, &inode, op_clears_setid(op));
 	if (rc)
 		return rc;
 	size = inode.a.size > end ? inode.a.size : end;

@@ -154,6 +154,8 @@ struct tree {
 	_Atomic uint64_t inodes, bytes;
 	/* What 'S' 'T' says; written by totals_store(). */
 	_Atomic uint64_t inodes_stored, bytes_stored;
+	/* Of the superblock; written by the operation that adds one. */
+	_Atomic uint32_t features;
 };
 
 uint64_t clock_now_ns(void);      /* CLOCK_MONOTONIC */
@@ -174,6 +176,7 @@ typedef int (*op_step_fn)(struct op *op, void *arg);
 struct op {
 	struct tree *tree;
 	struct txn *txn;
+	const struct tree_caller *caller; /* NULL: the tree itself */
 	bool nowait;
 	struct timespec now; /* of this operation */
 	op_step_fn step;
@@ -188,7 +191,8 @@ struct op {
 	struct hold *hold; /* to be held; owned */
 	bool hold_again;
 	uint64_t hold_ino;
-	uint64_t trim; /* has stale chunks; 0: none */
+	uint64_t trim;     /* has stale chunks; 0: none */
+	uint32_t features; /* that the superblock has got */
 };
 
 /* Runs `step` in a transaction.  `caller` may be NULL: the tree itself. */
@@ -240,6 +244,20 @@ entry_edit(struct op *op, const struct layout_entry *entry, struct inode *out);
 /* The object called `name`, the dots too. */
 int name_find(struct op *op, uint64_t parent, struct keyfs_slice name,
 	      struct inode *out);
+
+/* ---- Privileges (tree_xattr.c) ---- */
+
+/* What a write, a truncation or a new owner takes from a file: security.capability and,
+ * where `setid`, set-id bits.  The caller puts the inode. */
+int inode_drop_privs(struct op *op, struct inode *inode, bool setid);
+/* Whether that would change anything, or cannot be told. */
+bool inode_has_privs(struct op *op, const struct inode *inode, bool setid);
+
+static inline bool
+op_clears_setid(const struct op *op)
+{
+	return op->caller && op->caller->clears_setid;
+}
 
 /* ---- Contents (tree_data.c, tree_trunc.c) ---- */
 

@@ -39,6 +39,7 @@ op_attempt(struct txn *txn, void *arg)
 	free(op->hold);
 	op->hold = NULL;
 	op->hold_ino = op->trim = 0;
+	op->features = 0;
 	return op->step(op, op->arg);
 }
 
@@ -58,6 +59,9 @@ op_committed(void *arg, uint64_t version)
 		hold_insert(tree, op->hold);
 		op->hold = NULL;
 	}
+	if (op->features)
+		atomic_fetch_or_explicit(&tree->features, op->features,
+					 memory_order_relaxed);
 	if (op->inodes)
 		atomic_fetch_add_explicit(&tree->inodes, (uint64_t)op->inodes,
 					  memory_order_relaxed);
@@ -94,6 +98,7 @@ op_run(struct tree *tree, const struct tree_caller *caller, unsigned flags,
        op_step_fn step, void *arg)
 {
 	struct op op = { .tree = tree,
+			 .caller = caller,
 			 .nowait = caller && caller->nowait,
 			 .now = clock_wall(),
 			 .step = step,

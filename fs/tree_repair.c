@@ -145,6 +145,10 @@ settle_types(struct tree_repair *r)
 			repair_tell_node(r, node,
 					 "contents of what is no file: "
 					 "removed");
+		if (node->gone && node->xattrs)
+			repair_tell_node(r, node,
+					 "extended attributes of what is lost: "
+					 "removed");
 	}
 }
 
@@ -461,6 +465,11 @@ tell_contents(struct tree_repair *r)
 			 node->a.size > r->inline_max &&
 			 node->stored < node->a.stored)
 			tell_lost_bytes(r, node);
+		if (node->has_attr && !node->made && node->a.nlink &&
+		    node->xattrs < node->a.xattrs)
+			repair_tell_node(r, node,
+					 "some of its extended attributes are "
+					 "lost");
 	}
 }
 

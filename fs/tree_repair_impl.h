@@ -22,8 +22,8 @@ struct repair_node {
 	uint64_t stored;      /* of those that count */
 	uint64_t names, subdirs, entries;
 	size_t name; /* by which a path leads here, or NO_NAME */
-	uint32_t target_len;
-	enum layout_orphan owed; /* 0: nothing */
+	uint32_t target_len, xattrs; /* of the list of their names */
+	enum layout_orphan owed;     /* 0: nothing */
 	bool has_attr, has_target, has_entries, has_chunks;
 	bool made; /* its attributes are new */
 	bool gone; /* nothing of it can be kept */

@@ -125,6 +125,20 @@ drop_unknown(struct tree_repair *r, struct keyfs_slice key)
 /* ---- Inodes ---- */
 
 static int
+xattr_of(struct tree_repair *r, struct repair_node *node,
+	 const struct layout_place *at, struct keyfs_slice key,
+	 struct keyfs_slice value)
+{
+	uint32_t bytes = (uint32_t)at->name.len + 1;
+
+	if (value.len > LAYOUT_XATTR_SIZE_MAX ||
+	    bytes > LAYOUT_XATTR_LIST_MAX - node->xattrs)
+		return drop(r, key, "a bad extended attribute: removed");
+	node->xattrs += bytes;
+	return 0;
+}
+
+static int
 inode_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
 	   uint64_t version)
 {
@@ -156,6 +170,8 @@ inode_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
 					       "a bad target: "
 					       "removed");
 	}
+	if (at.kind == LAYOUT_XATTR)
+		return xattr_of(r, node, &at, key, value);
 	if (layout_entry_decode(value, &entry))
 		return drop(r, key, "a bad entry: removed");
 	node->has_entries = true;

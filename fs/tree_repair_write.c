@@ -102,6 +102,7 @@ wanted(struct tree_repair *r, const struct repair_node *node)
 	struct layout_attr a = node->a;
 
 	a.nlink = (uint32_t)node->names;
+	a.xattrs = node->xattrs;
 	if (S_ISDIR(a.mode)) {
 		a.nlink = 2 + (uint32_t)node->subdirs;
 		a.entries = node->entries;
@@ -120,7 +121,7 @@ attr_same(const struct layout_attr *a, const struct layout_attr *b)
 {
 	return a->nlink == b->nlink && a->entries == b->entries &&
 	       a->parent == b->parent && a->stored == b->stored &&
-	       a->size == b->size;
+	       a->size == b->size && a->xattrs == b->xattrs;
 }
 
 /* With the contents that lie in the old value. */
@@ -172,8 +173,8 @@ write_owed(struct tree_repair *r, const struct repair_node *node)
 }
 
 static int
-chunk_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
-	   uint64_t version)
+part_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
+	  uint64_t version)
 {
 	(void)value;
 	(void)version;
@@ -191,7 +192,20 @@ remove_chunks(struct tree_repair *r, const struct repair_node *node)
 		return 0;
 	return kv_scan(r->kv, r->view, layout_key_chunk(&from, node->ino, 0),
 		       layout_key_chunk(&to, node->ino + 1, 0), KV_KEYS_ONLY,
-		       chunk_each, r);
+		       part_each, r);
+}
+
+static int
+remove_xattrs(struct tree_repair *r, const struct repair_node *node)
+{
+	struct layout_key from, to;
+
+	if (!node->xattrs)
+		return 0;
+	return kv_scan(r->kv, r->view,
+		       layout_key_xattr(&from, node->ino, keyfs_str("")),
+		       layout_key_xattr_end(&to, node->ino), KV_KEYS_ONLY,
+		       part_each, r);
 }
 
 static int
@@ -199,6 +213,9 @@ remove_node(struct tree_repair *r, const struct repair_node *node)
 {
 	struct layout_key key;
 	int rc = repair_delete(r, layout_key_attr(&key, node->ino));
+
+	if (rc == 0)
+		rc = remove_xattrs(r, node);
 
 	if (rc == 0 && node->has_target)
 		rc = repair_delete(r, layout_key_link(&key, node->ino));
@@ -240,6 +257,9 @@ write_super(struct tree_repair *r)
 
 	if (r->has_super)
 		return 0;
+	for (size_t i = 0; i < r->node_count; i++)
+		if (r->nodes[i].xattrs)
+			super.features |= LAYOUT_FEATURE_XATTR;
 	if (getrandom(super.uuid, sizeof(super.uuid), 0) != sizeof(super.uuid))
 		return -EIO;
 	return repair_put(r, layout_key_super(&key),

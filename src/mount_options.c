@@ -163,6 +163,14 @@ set_nonempty(struct mount_options *options, const char *value)
 }
 
 static bool
+set_noxattr(struct mount_options *options, const char *value)
+{
+	(void)value;
+	options->session.no_xattr = true;
+	return true;
+}
+
+static bool
 set_ro(struct mount_options *options, const char *value)
 {
 	(void)value;
@@ -226,6 +234,7 @@ static const struct option_word own_words[] = {
 	{ "lock_wait", "seconds", set_lock_wait },
 	{ "memory", "a size such as 256M", set_memory },
 	{ "nonempty", NULL, set_nonempty },
+	{ "noxattr", NULL, set_noxattr },
 	{ "ro", NULL, set_ro },
 	{ "rw", NULL, set_rw },
 	{ "scrub", "bytes a second such as 1M, or off", set_scrub },

@@ -39,6 +39,7 @@ enum ace_kind {
 	ACE_RMDIR,
 	ACE_CHMOD,
 	ACE_UTIMENS,
+	ACE_SETXATTR,
 	ACE_LINK,
 	ACE_RENAME,
 	ACE_RENAME_OVER,
@@ -72,6 +73,7 @@ static const struct {
 	[ACE_RMDIR] = { "rmdir", DIR_, UNKNOWN, ABSENT, UNKNOWN },
 	[ACE_CHMOD] = { "chmod", FILE_, UNKNOWN, FILE_, UNKNOWN },
 	[ACE_UTIMENS] = { "utimens", FILE_, UNKNOWN, FILE_, UNKNOWN },
+	[ACE_SETXATTR] = { "setxattr", FILE_, UNKNOWN, FILE_, UNKNOWN },
 	[ACE_LINK] = { "link", FILE_, ABSENT, FILE_, FILE_ },
 	[ACE_RENAME] = { "rename", FILE_, ABSENT, ABSENT, FILE_ },
 	[ACE_RENAME_OVER] = { "rename over", FILE_, FILE_, ABSENT, FILE_ },
@@ -238,6 +240,9 @@ model_do(struct ace_script *s, const struct ace_step *step)
 	case CALL_UTIMENS:
 		tree_model_touch(at);
 		return 0;
+	case CALL_SETXATTR:
+		tree_model_setxattr(at, ACE_XATTR, step->len, step->fill);
+		return 0;
 	case CALL_SYNC:
 		while (tree_model_log_oldest(m))
 			state_add(s);
@@ -394,6 +399,12 @@ add_op(struct ace_script *s, const struct ace_op *op, bool large, char fill)
 		break;
 	case ACE_UTIMENS:
 		add_call(s, CALL_UTIMENS, path);
+		break;
+	case ACE_SETXATTR:
+		step_add(s, (struct ace_step){ .call = CALL_SETXATTR,
+					       .from = path,
+					       .len = 20,
+					       .fill = fill });
 		break;
 	case ACE_MOVE_PARENT:
 		add_pair(s, CALL_RENAME, op->from / 2 ? "A" : "B", path, 0);

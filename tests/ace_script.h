@@ -41,6 +41,9 @@ bool ace_is_possible(const struct ace_workload *w);
  * one whose names come first. */
 bool ace_is_first_of_its_kind(const struct ace_workload *w);
 
+/* Which of tree_model_xattrs is set: one that writes and truncations take away. */
+#define ACE_XATTR 0u
+
 enum ace_call {
 	CALL_MAKE,
 	CALL_LINK,
@@ -51,6 +54,7 @@ enum ace_call {
 	CALL_EMPTY, /* by name: it is held */
 	CALL_CHMOD,
 	CALL_UTIMENS,
+	CALL_SETXATTR,
 	CALL_SYNC
 };
 
@@ -60,7 +64,7 @@ struct ace_step {
 		*to;    /* paths; of a new symbolic link `to` is the target */
 	uint32_t mode;  /* of a removal the type */
 	unsigned flags; /* of a rename */
-	size_t offset, len; /* of a write; len is the size of a truncation */
+	size_t offset, len; /* of a write; of a truncation and a value len */
 	char fill;
 	size_t state; /* the last one that it may leave */
 };

@@ -144,6 +144,10 @@ tree_do(struct tree *tree, const struct ace_step *step)
 	case CALL_WRITE:
 		return tree_write(tree, &kit_user, at.ino, step->offset,
 				  ace_step_data(step));
+	case CALL_SETXATTR:
+		return tree_setxattr(tree, &kit_user, at.ino,
+				     keyfs_str(tree_model_xattrs[ACE_XATTR]),
+				     ace_step_data(step), 0);
 	case CALL_SYNC:
 		return tree_sync(tree);
 	default:

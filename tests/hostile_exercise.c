@@ -38,7 +38,7 @@ answered(const char *what, int rc)
 				      -ENOTDIR,   -EISDIR,       -EEXIST,
 				      -EINVAL,    -ENAMETOOLONG, -EPERM,
 				      -ENOTEMPTY, -EMLINK,       -EFBIG,
-				      -ENOSPC };
+				      -ENOSPC,    -ENODATA,      -ERANGE };
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
 		if (rc == errors[i])
@@ -116,6 +116,11 @@ read_one(struct tree *tree, uint64_t ino)
 	answered("readlink",
 		 tree_readlink(tree, &kit_user, ino, &target, &len));
 	free(target);
+	answered("listxattr", tree_listxattr(tree, &kit_user, ino, (char *)buf,
+					     sizeof(buf), &len));
+	answered("getxattr", tree_getxattr(tree, &kit_user, ino,
+					   keyfs_str("user.a"), buf,
+					   sizeof(buf), &len));
 	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
 		answered("read", tree_read(tree, &kit_user, ino, offsets[i],
 					   sizeof(buf), buf, &len));

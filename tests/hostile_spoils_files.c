@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "tests/hostile_spoils.h"
+#include "tests/must.h"
 #include "tests/tree_kit.h"
 
 static void
@@ -173,6 +174,58 @@ mode_has_no_type(struct hostile_tree *t)
 	hostile_put_attr(t, t->pipe_ino);
 }
 
+/* ---- Extended attributes ---- */
+
+static void
+put_xattr(struct hostile_tree *t, uint64_t ino, size_t len)
+{
+	uint8_t *bytes = must_alloc(len);
+	struct layout_key key;
+
+	kit_put(t->kv, layout_key_xattr(&key, ino, keyfs_str("user.a")),
+		keyfs_bytes(bytes, len));
+	free(bytes);
+}
+
+static void
+list_is_said_to_be(struct hostile_tree *t, uint32_t bytes)
+{
+	hostile_take_attr(t, t->foo);
+	t->spoilt.xattrs = bytes;
+	hostile_put_attr(t, t->foo);
+}
+
+static void
+xattr_is_not_counted(struct hostile_tree *t)
+{
+	put_xattr(t, t->foo, 3);
+}
+
+static void
+xattrs_are_counted_but_missing(struct hostile_tree *t)
+{
+	list_is_said_to_be(t, 100);
+}
+
+static void
+more_xattrs_than_a_list_holds(struct hostile_tree *t)
+{
+	list_is_said_to_be(t, UINT32_MAX);
+}
+
+static void
+xattr_is_too_long(struct hostile_tree *t)
+{
+	put_xattr(t, t->foo, LAYOUT_XATTR_SIZE_MAX + 1);
+	list_is_said_to_be(t, sizeof("user.a"));
+}
+
+static void
+xattr_of_nothing(struct hostile_tree *t)
+{
+	put_xattr(t, 4999999, 3);
+}
+
 static const struct hostile_spoil spoils[] = {
 	HOSTILE_SPOIL(size_is_the_largest, HOSTILE_CLEAN),
 	HOSTILE_SPOIL(size_is_the_largest_and_stored, HOSTILE_FOUND),
@@ -198,6 +251,11 @@ static const struct hostile_spoil spoils[] = {
 	HOSTILE_SPOIL(target_has_nul, HOSTILE_FOUND),
 	HOSTILE_SPOIL(file_has_a_target, HOSTILE_FOUND),
 	HOSTILE_SPOIL(mode_has_no_type, HOSTILE_FOUND),
+	HOSTILE_SPOIL(xattr_is_not_counted, HOSTILE_FOUND),
+	HOSTILE_SPOIL(xattrs_are_counted_but_missing, HOSTILE_FOUND),
+	HOSTILE_SPOIL(more_xattrs_than_a_list_holds, HOSTILE_FOUND),
+	HOSTILE_SPOIL(xattr_is_too_long, HOSTILE_FOUND),
+	HOSTILE_SPOIL(xattr_of_nothing, HOSTILE_FOUND),
 };
 
 const struct hostile_spoils hostile_files = {

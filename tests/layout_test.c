@@ -98,6 +98,11 @@ START_TEST(keys_are_taken_apart_as_they_were_made)
 					  &at),
 			 0);
 	ck_assert(at.kind == LAYOUT_ENTRY && at.ino == 9 && at.name.len == 1);
+	ck_assert_int_eq(layout_key_parse(layout_key_xattr(&key, 9,
+							   keyfs_str("u.n")),
+					  &at),
+			 0);
+	ck_assert(at.kind == LAYOUT_XATTR && at.ino == 9 && at.name.len == 3);
 }
 END_TEST
 
@@ -112,6 +117,8 @@ START_TEST(impossible_keys_are_damage)
 		{ "I\0\0\0\0\0\0\0\1E", 10 },
 		{ "I\0\0\0\0\0\0\0\1E..", 12 },
 		{ "I\0\0\0\0\0\0\0\1Ea/b", 13 },
+		{ "I\0\0\0\0\0\0\0\1X", 10 },
+		{ "I\0\0\0\0\0\0\0\1Xa\0", 12 },
 		{ "I\0\0\0\0\0\0\0\0A", 10 },
 		{ "I\1\0\0\0\0\0\0\1A", 10 },
 		{ "C\0\0\0\0\0\0\0\1\0\0\0", 12 },
@@ -246,6 +253,8 @@ random_attr(const char *contents)
 		a.parent = 1 + random_number(LAYOUT_INO_MAX - 1);
 		a.entries = random_number(LAYOUT_INO_MAX);
 	}
+	if (below(3) == 0)
+		a.xattrs = (uint32_t)random_number(LAYOUT_XATTR_LIST_MAX);
 	return a;
 }
 
@@ -274,6 +283,7 @@ assert_same(const struct layout_attr *a, const struct layout_attr *b)
 	ck_assert_uint_eq(a->entries, b->entries);
 	ck_assert_uint_eq(a->stale_from, b->stale_from);
 	ck_assert_uint_eq(a->stale_to, b->stale_to);
+	ck_assert_uint_eq(a->xattrs, b->xattrs);
 	ck_assert_uint_eq(a->contents.len, b->contents.len);
 	if (a->contents.len)
 		ck_assert_mem_eq(a->contents.data, b->contents.data,
@@ -391,8 +401,11 @@ START_TEST(a_superblock_survives_and_a_newer_one_is_refused_as_such)
 	value[8] = 2;
 	ck_assert_int_eq(layout_super_decode(s, &out), -EPROTONOSUPPORT);
 	value[8] = 1;
-	value[12] = 1;
+	value[12] = LAYOUT_FEATURES_KNOWN + 1;
 	ck_assert_int_eq(layout_super_decode(s, &out), -EPROTONOSUPPORT);
+	value[12] = LAYOUT_FEATURE_XATTR;
+	ck_assert_int_eq(layout_super_decode(s, &out), 0);
+	ck_assert_uint_eq(out.features, LAYOUT_FEATURE_XATTR);
 	value[12] = 0;
 	value[0] = 'K';
 	ck_assert_int_eq(layout_super_decode(s, &out), -EUCLEAN);
@@ -422,6 +435,8 @@ key_of(const struct layout_place *at, struct layout_key *key)
 		return layout_key_entry(key, at->ino, at->name);
 	case LAYOUT_LINK:
 		return layout_key_link(key, at->ino);
+	case LAYOUT_XATTR:
+		return layout_key_xattr(key, at->ino, at->name);
 	case LAYOUT_DATA:
 		return layout_key_chunk(key, at->ino, at->chunk);
 	case LAYOUT_ORPHAN:
@@ -443,7 +458,7 @@ random_key(uint8_t *out)
 	if (len > 1 && out[0] == 'S' && below(2))
 		out[1] = (uint8_t) "NRT"[below(3)];
 	if (len > 9 && out[0] == 'I')
-		out[9] = (uint8_t) "AEL"[below(3)];
+		out[9] = (uint8_t) "AELX"[below(4)];
 	return len;
 }
 
@@ -550,7 +565,7 @@ layout_suite(void)
 	tcase_add_test(tcase, a_directory_is_one_range_in_name_order);
 	tcase_add_test(tcase, inodes_and_chunks_sort_by_number);
 	tcase_add_test(tcase, keys_are_taken_apart_as_they_were_made);
-	tcase_add_loop_test(tcase, impossible_keys_are_damage, 0, 13);
+	tcase_add_loop_test(tcase, impossible_keys_are_damage, 0, 15);
 	tcase_add_test(tcase, the_text_of_a_key_is_cut_to_its_room);
 	tcase_add_test(tcase, names_that_no_path_can_hold_are_refused);
 	tcase_add_test(tcase, the_drawn_example_is_what_is_written);

@@ -24,10 +24,11 @@ START_TEST(our_options_reach_store_and_session)
 	ck_assert_int_eq(parse("ro,allow_other,commit_interval=0.25,memory=64M,"
 			       "compression=none,lock_wait=2s,stop_timeout=1.5,"
 			       "threads=3,timeout=60,nonempty,debug,"
-			       "scrub=64K,scrub_interval=3600"),
+			       "scrub=64K,scrub_interval=3600,noxattr"),
 			 0);
 	ck_assert(options.session.read_only && options.session.allow_other);
 	ck_assert(options.nonempty && options.session.debug);
+	ck_assert(options.session.no_xattr);
 	ck_assert_uint_eq(options.store.commit_interval_ms, 250);
 	ck_assert_uint_eq(options.store.memory_bytes, 64u << 20);
 	ck_assert_int_eq(options.store.compression, KEYFS_COMPRESSION_NONE);

@@ -91,6 +91,8 @@ make_odd_ones(struct tree *tree)
 
 	ino = kit_create(tree, TREE_ROOT, "inline");
 	kit_write(tree, ino, 0, "a small file");
+	kit_setxattr(tree, ino, "user.first", "an attribute");
+	kit_setxattr(tree, ino, "user.second", "another");
 	ino = kit_create(tree, TREE_ROOT, "chunks");
 	write_noise(tree, ino, 0, 2 * LAYOUT_CHUNK + 700, 3);
 	ino = kit_create(tree, TREE_ROOT, "holes");

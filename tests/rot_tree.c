@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "fs/layout.h"
@@ -26,6 +27,25 @@ hash_each(void *arg, struct keyfs_slice name, const struct tree_attr *attr)
 	*hash = hash_of(*hash, name.data, name.len);
 	*hash = hash_of(*hash, &attr->ino, sizeof(attr->ino));
 	return 0;
+}
+
+static int
+hash_xattrs(struct tree *tree, uint64_t ino, uint64_t *hash)
+{
+	char list[256], value[256];
+	size_t len, size;
+	int r = tree_listxattr(tree, &kit_user, ino, list, sizeof(list), &len);
+
+	for (const char *name = list; r == 0 && name < list + len;
+	     name += strlen(name) + 1) {
+		r = tree_getxattr(tree, &kit_user, ino, keyfs_str(name), value,
+				  sizeof(value), &size);
+		if (r == 0) {
+			*hash = hash_of(*hash, name, strlen(name));
+			*hash = hash_of(*hash, value, size);
+		}
+	}
+	return r;
 }
 
 static int
@@ -55,7 +75,7 @@ look_at_object(struct tree *tree, const struct tree_attr *attr, uint64_t *out)
 		      &len);
 	if (r == 0)
 		*out = hash_of(0, bytes, len);
-	return r;
+	return r == 0 ? hash_xattrs(tree, attr->ino, out) : r;
 }
 
 static int

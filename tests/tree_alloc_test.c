@@ -156,6 +156,40 @@ op_chmod(struct side *s)
 }
 
 static int
+op_setxattr(struct side *s)
+{
+	return tree_setxattr(s->tree, &kit_user, s->file, keyfs_str("user.a"),
+			     keyfs_str("a value"), 0);
+}
+
+static int
+op_getxattr(struct side *s)
+{
+	char value[16];
+	size_t len;
+
+	return tree_getxattr(s->tree, &kit_user, s->file, keyfs_str("user.a"),
+			     value, sizeof(value), &len);
+}
+
+static int
+op_listxattr(struct side *s)
+{
+	char list[16];
+	size_t len;
+
+	return tree_listxattr(s->tree, &kit_user, s->file, list, sizeof(list),
+			      &len);
+}
+
+static int
+op_removexattr(struct side *s)
+{
+	return tree_removexattr(s->tree, &kit_user, s->file,
+				keyfs_str("user.a"));
+}
+
+static int
 op_write(struct side *s)
 {
 	return tree_write(s->tree, &kit_user, s->file, 3,
@@ -304,6 +338,10 @@ static const struct call {
 	{ "resolve", op_resolve, true },
 	{ "getattr", op_getattr, true },
 	{ "chmod", op_chmod, false },
+	{ "setxattr", op_setxattr, false },
+	{ "getxattr", op_getxattr, true },
+	{ "listxattr", op_listxattr, true },
+	{ "removexattr", op_removexattr, false },
 	{ "write", op_write, false },
 	{ "write_long", op_write_long, false },
 	{ "read", op_read, true },

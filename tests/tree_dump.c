@@ -21,6 +21,14 @@ dump_line(FILE *to, const char *path, uint32_t mode, unsigned nlink,
 		(uint64_t)XXH3_64bits(data ? data : "", size));
 }
 
+void
+dump_xattr(FILE *to, const char *path, const char *name, const void *data,
+	   size_t size)
+{
+	fprintf(to, "%s: %s %zu %016" PRIx64 "\n", path, name, size,
+		(uint64_t)XXH3_64bits(data ? data : "", size));
+}
+
 struct dump {
 	FILE *to;
 	struct tree *tree;
@@ -43,6 +51,25 @@ dump_each(void *arg, struct keyfs_slice name, const struct tree_attr *attr)
 }
 
 static void
+tree_dump_xattrs(FILE *to, struct tree *tree, const char *path, uint64_t ino)
+{
+	static char list[TREE_XATTR_SIZE_MAX], value[TREE_XATTR_SIZE_MAX];
+	size_t len, size;
+
+	ck_assert_int_eq(tree_listxattr(tree, &kit_user, ino, list,
+					sizeof(list), &len),
+			 0);
+	for (const char *name = list; name < list + len;
+	     name += strlen(name) + 1) {
+		ck_assert_int_eq(tree_getxattr(tree, &kit_user, ino,
+					       keyfs_str(name), value,
+					       sizeof(value), &size),
+				 0);
+		dump_xattr(to, path, name, value, size);
+	}
+}
+
+static void
 tree_dump_node(FILE *to, struct tree *tree, const char *path,
 	       const struct tree_attr *attr)
 {
@@ -62,6 +89,7 @@ tree_dump_node(FILE *to, struct tree *tree, const char *path,
 	}
 	dump_line(to, path, attr->mode, attr->nlink, data, len);
 	free(data);
+	tree_dump_xattrs(to, tree, path, attr->ino);
 	if (S_ISDIR(attr->mode))
 		ck_assert_int_eq(tree_readdir(tree, &kit_user, attr->ino,
 					      (struct keyfs_slice){ 0 }, true,

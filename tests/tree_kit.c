@@ -231,6 +231,15 @@ kit_rename(struct tree *tree, uint64_t parent, const char *name,
 			 0);
 }
 
+void
+kit_setxattr(struct tree *tree, uint64_t ino, const char *name,
+	     const char *value)
+{
+	ck_assert_int_eq(tree_setxattr(tree, &kit_user, ino, keyfs_str(name),
+				       keyfs_str(value), 0),
+			 0);
+}
+
 const char *
 kit_read(struct tree *tree, uint64_t ino)
 {

@@ -41,6 +41,8 @@ void kit_empty(struct tree *tree, uint64_t ino);
 void kit_unlink(struct tree *tree, uint64_t parent, const char *name);
 void kit_rename(struct tree *tree, uint64_t parent, const char *name,
 		uint64_t new_parent, const char *new_name);
+void kit_setxattr(struct tree *tree, uint64_t ino, const char *name,
+		  const char *value);
 /* The contents, with a 0 behind; valid until the next call. */
 const char *kit_read(struct tree *tree, uint64_t ino);
 /* Asserts that bytes [offset, offset + len) are all `c`. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "tests/suite.h"
 #include "tests/tree_dump.h"
@@ -18,6 +19,8 @@
 #define NAMES 6u
 #define NODES 48u
 #define CHUNK 16384u
+#define XATTR_MAX 40u
+#define CAPABILITY 0u
 
 /* Contents of a file, owned. */
 struct bytes {
@@ -36,6 +39,11 @@ struct node {
 	struct node *parent;         /* of a directory */
 	struct node *entries[NAMES]; /* of a directory, by name */
 	char target[16];
+	struct {
+		bool set;
+		size_t len;
+		char bytes[XATTR_MAX];
+	} xattrs[TREE_MODEL_XATTRS];
 };
 
 struct tree_model {
@@ -45,6 +53,12 @@ struct tree_model {
 
 /* In the order of a listing. */
 static const char *const names[NAMES] = { "A", "B", "bar", "e", "f", "foo" };
+
+const char *const tree_model_xattrs[TREE_MODEL_XATTRS] = {
+	[CAPABILITY] = "security.capability",
+	"user.a",
+	"user.b",
+};
 
 static uint64_t
 below(struct tree_model *m, uint64_t limit)
@@ -306,18 +320,38 @@ tree_model_rename(struct model_place from, struct model_place to,
 	return 0;
 }
 
+/* What is written to may not keep it. */
+static void
+node_lose_capability(struct node *node)
+{
+	node->xattrs[CAPABILITY].set = false;
+}
+
 static void
 node_write(struct node *node, size_t offset, const void *data, size_t len)
 {
 	node_logged(node);
+	node_lose_capability(node);
 	if (offset + len > node->now.size)
 		node_resize(node, offset + len);
 	memcpy(node->now.data + offset, data, len);
 }
 
 static void
+node_truncate(struct node *node, size_t size)
+{
+	node_logged(node);
+	node_lose_capability(node);
+	node_resize(node, size);
+}
+
+static void
 node_empty(struct tree_model *m, struct node *node)
 {
+	if (node->xattrs[CAPABILITY].set) {
+		node_truncate(node, 0);
+		return;
+	}
 	if (node->held || !node->now.size)
 		return;
 	node->old = node->now;
@@ -343,14 +377,29 @@ tree_model_write(struct model_place at, size_t offset, const void *data,
 void
 tree_model_truncate(struct model_place at, size_t size)
 {
-	node_logged(*entry_at(at));
-	node_resize(*entry_at(at), size);
+	node_truncate(*entry_at(at), size);
 }
 
 void
 tree_model_empty(struct tree_model *m, struct model_place at)
 {
 	node_empty(m, *entry_at(at));
+}
+
+static void
+node_setxattr(struct node *node, size_t name, size_t len, char fill)
+{
+	node_logged(node);
+	node->xattrs[name].set = true;
+	node->xattrs[name].len = len;
+	memset(node->xattrs[name].bytes, fill, len);
+}
+
+void
+tree_model_setxattr(struct model_place at, size_t name, size_t len, char fill)
+{
+	ck_assert_uint_le(len, XATTR_MAX);
+	node_setxattr(*entry_at(at), name, len, fill);
 }
 
 void
@@ -535,8 +584,7 @@ step_truncate(struct tree_model *m, struct tree *tree, bool big)
 				      TREE_SET_SIZE | TREE_SET_BY_HANDLE, &attr,
 				      &attr),
 			 0);
-	node_logged(node);
-	node_resize(node, attr.size);
+	node_truncate(node, attr.size);
 }
 
 /* O_TRUNC: held, unless the file is empty. */
@@ -567,6 +615,67 @@ step_chmod(struct tree_model *m, struct tree *tree)
 				      &attr, &attr),
 			 0);
 	ck_assert_uint_eq(attr.mode, node->mode);
+}
+
+static void
+step_setxattr(struct tree_model *m, struct tree *tree)
+{
+	static const int flag_choice[] = { 0, 0, XATTR_CREATE, XATTR_REPLACE };
+	struct node *node = pick(m, below(m, 3) == 0);
+	size_t name = below(m, TREE_MODEL_XATTRS), len = below(m, XATTR_MAX);
+	int flags = flag_choice[below(m, 4)], want = 0;
+	char fill = (char)below(m, 256), bytes[XATTR_MAX];
+
+	if (!node)
+		return;
+	memset(bytes, fill, len);
+	if (flags == XATTR_CREATE && node->xattrs[name].set)
+		want = -EEXIST;
+	if (flags == XATTR_REPLACE && !node->xattrs[name].set)
+		want = -ENODATA;
+	ck_assert_int_eq(tree_setxattr(tree, &kit_user, node->ino,
+				       keyfs_str(tree_model_xattrs[name]),
+				       keyfs_bytes(bytes, len), flags),
+			 want);
+	if (!want)
+		node_setxattr(node, name, len, fill);
+}
+
+static void
+step_removexattr(struct tree_model *m, struct tree *tree)
+{
+	struct node *node = pick(m, below(m, 3) == 0);
+	size_t name = below(m, TREE_MODEL_XATTRS);
+
+	if (!node)
+		return;
+	ck_assert_int_eq(tree_removexattr(tree, &kit_user, node->ino,
+					  keyfs_str(tree_model_xattrs[name])),
+			 node->xattrs[name].set ? 0 : -ENODATA);
+	if (!node->xattrs[name].set)
+		return;
+	node_logged(node);
+	node->xattrs[name].set = false;
+}
+
+static void
+step_getxattr(struct tree_model *m, struct tree *tree)
+{
+	struct node *node = pick(m, below(m, 3) == 0);
+	size_t name = below(m, TREE_MODEL_XATTRS), len;
+	char bytes[XATTR_MAX];
+	int rc;
+
+	if (!node)
+		return;
+	rc = tree_getxattr(tree, &kit_user, node->ino,
+			   keyfs_str(tree_model_xattrs[name]), bytes,
+			   sizeof(bytes), &len);
+	ck_assert_int_eq(rc, node->xattrs[name].set ? 0 : -ENODATA);
+	if (rc)
+		return;
+	ck_assert_uint_eq(len, node->xattrs[name].len);
+	ck_assert_mem_eq(bytes, node->xattrs[name].bytes, len);
 }
 
 static void
@@ -601,8 +710,14 @@ tree_model_step(struct tree_model *m, struct tree *tree, bool big)
 		step_link(m, tree);
 	else if (what < 42)
 		step_remove(m, tree);
-	else if (what < 58)
+	else if (what < 54)
 		step_rename(m, tree);
+	else if (what < 60)
+		step_setxattr(m, tree);
+	else if (what < 62)
+		step_removexattr(m, tree);
+	else if (what < 63)
+		step_getxattr(m, tree);
 	else if (what < 74)
 		step_write(m, tree, big);
 	else if (what < 80)
@@ -635,6 +750,10 @@ tree_model_dump_node(FILE *to, const struct node *node, const char *path,
 			  strlen(node->target));
 	else
 		dump_line(to, path, node->mode, node->nlink, b->data, b->size);
+	for (size_t i = 0; i < TREE_MODEL_XATTRS; i++)
+		if (node->xattrs[i].set)
+			dump_xattr(to, path, tree_model_xattrs[i],
+				   node->xattrs[i].bytes, node->xattrs[i].len);
 	for (size_t i = 0; i < NAMES && is_dir(node); i++) {
 		if (!node->entries[i])
 			continue;

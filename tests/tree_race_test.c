@@ -141,7 +141,7 @@ END_TEST
 static const char *
 write_hastily(int thread)
 {
-	struct tree_caller hasty = { 1000, 1000, true };
+	struct tree_caller hasty = { .uid = 1000, .gid = 1000, .nowait = true };
 	char data[100];
 	int rc = -EAGAIN;
 

@@ -49,6 +49,10 @@ make_tree(void)
 	ck_assert_int_eq(tree_mknod(tree, &kit_user, dir, keyfs_str("fifo"),
 				    S_IFIFO | 0600, 0, &attr),
 			 0);
+	kit_setxattr(tree, dir, "user.dir", "d");
+	kit_setxattr(tree, ino, "user.holes", "h");
+	kit_setxattr(tree, kit_find(tree, sub, "small"), "user.small", "s");
+	kit_setxattr(tree, attr.ino, "trusted.fifo", "f");
 	kit_close(tree);
 }
 
@@ -324,6 +328,45 @@ START_TEST(a_lost_chunk_reads_as_zeros)
 }
 END_TEST
 
+START_TEST(a_lost_extended_attribute_is_told)
+{
+	struct tree *tree = kit_open(kv);
+	uint64_t ino = kit_find(tree, TREE_ROOT, "holes");
+	struct layout_key key;
+	char list[64];
+	size_t len;
+
+	kit_setxattr(tree, ino, "user.kept", "k");
+	kit_close(tree);
+	kit_drop(kv, layout_key_xattr(&key, ino, keyfs_str("user.holes")));
+	tree = repair();
+	expect_told("some of its extended attributes are lost");
+	ck_assert_int_eq(tree_listxattr(tree, &kit_user, ino, list,
+					sizeof(list), &len),
+			 0);
+	ck_assert_uint_eq(len, sizeof("user.kept"));
+	ck_assert_str_eq(list, "user.kept");
+	kit_close(tree);
+}
+END_TEST
+
+START_TEST(extended_attributes_without_an_inode_are_removed_and_told)
+{
+	struct tree *tree = kit_open(kv);
+	uint64_t ino = kit_find(tree, kit_find(tree, TREE_ROOT, "dir"), "fifo");
+	struct layout_key key;
+	size_t count = kit_count(kv);
+
+	kit_close(tree);
+	kit_drop(kv, layout_key_attr(&key, ino));
+	tree = repair();
+	expect_told("extended attributes of what is lost");
+	/* Attributes, entry and the extended one. */
+	ck_assert_uint_eq(kit_count(kv), count - 3);
+	kit_close(tree);
+}
+END_TEST
+
 START_TEST(what_has_no_name_is_in_lost_found)
 {
 	struct tree *tree = kit_open(kv);
@@ -396,6 +439,9 @@ main(void)
 	tcase_add_test(tcase, a_file_without_attributes_is_told_by_its_path);
 	tcase_add_test(tcase, what_has_parts_gets_new_attributes);
 	tcase_add_test(tcase, a_lost_chunk_reads_as_zeros);
+	tcase_add_test(tcase, a_lost_extended_attribute_is_told);
+	tcase_add_test(tcase,
+		       extended_attributes_without_an_inode_are_removed_and_told);
 	tcase_add_test(tcase, what_has_no_name_is_in_lost_found);
 	tcase_add_test(tcase, a_circle_of_directories_is_cut);
 	tcase_add_test(tcase, keys_of_another_program_are_left_alone);

@@ -203,7 +203,7 @@ END_TEST
 
 START_TEST(without_waiting_a_call_does_nothing_or_all)
 {
-	struct tree_caller hasty = { 1000, 1000, true };
+	struct tree_caller hasty = { .uid = 1000, .gid = 1000, .nowait = true };
 	uint64_t version;
 	int rc = -EAGAIN;
 
