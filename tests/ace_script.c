@@ -110,11 +110,42 @@ ace_ops(size_t *out_count)
 	return ops;
 }
 
+/* What the names stand for, and which file: links to one have the same number. */
+struct names {
+	enum thing now[SLOTS];
+	unsigned file[SLOTS], last_file;
+};
+
+static void
+names_init(struct names *names)
+{
+	*names = (struct names){ .last_file = SLOTS };
+	for (unsigned i = 0; i < SLOTS; i++)
+		names->file[i] = i;
+}
+
+/* Which file each name stands for after an operation. */
+static void
+names_move(const struct ace_op *op, struct names *names)
+{
+	unsigned from = names->file[op->from], to = names->file[op->to];
+
+	if (kinds[op->kind].to == UNKNOWN) {
+		if (kinds[op->kind].from == ABSENT)
+			names->file[op->from] = ++names->last_file;
+		return;
+	}
+	names->file[op->to] = from;
+	if (op->kind == ACE_EXCHANGE || op->kind == ACE_EXCHANGE_DIR)
+		names->file[op->from] = to;
+}
+
 /* Whether an operation can follow, given what is known of the names.  What it is the
  * first to name is what it needs: so `base` says what must be made before. */
 static bool
-follows(const struct ace_op *op, enum thing *base, enum thing *now)
+follows(const struct ace_op *op, enum thing *base, struct names *names)
 {
+	enum thing *now = names->now;
 	enum thing wants[2] = { kinds[op->kind].from, kinds[op->kind].to };
 	unsigned at[2] = { op->from, op->to };
 
@@ -124,9 +155,14 @@ follows(const struct ace_op *op, enum thing *base, enum thing *now)
 		if (now[at[i]] != wants[i])
 			return false;
 	}
+	/* A rename of a file over another name of it does nothing. */
+	if (op->kind == ACE_RENAME_OVER &&
+	    names->file[op->from] == names->file[op->to])
+		return true;
 	now[op->from] = kinds[op->kind].from_after;
 	if (wants[1] != UNKNOWN)
 		now[op->to] = kinds[op->kind].to_after;
+	names_move(op, names);
 	if (op->kind == ACE_MOVE_PARENT)
 		for (unsigned i = 0; i < SLOTS; i++)
 			if (i / 2 != op->from / 2)
@@ -137,11 +173,12 @@ follows(const struct ace_op *op, enum thing *base, enum thing *now)
 static bool
 base_find(const struct ace_workload *w, enum thing base[SLOTS])
 {
-	enum thing now[SLOTS] = { UNKNOWN };
+	struct names names;
 	unsigned moves = 0;
 
+	names_init(&names);
 	for (size_t i = 0; i < w->length; i++) {
-		if (!follows(&w->seq[i], base, now))
+		if (!follows(&w->seq[i], base, &names))
 			return false;
 		moves += w->seq[i].kind == ACE_MOVE_PARENT;
 	}
