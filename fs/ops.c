@@ -25,9 +25,7 @@
 
 /* What is not here is answered ENOSYS by libfuse, once, and the kernel or the
  * program falls back: FLUSH is not needed, each write had its own answer; locks
- * are the kernel's; ACCESS is decided by it (default_permissions); FALLOCATE,
- * LSEEK for holes and COPY_FILE_RANGE are answered EOPNOTSUPP or done with reads
- * and writes. */
+ * are the kernel's; ACCESS is decided by it (default_permissions). */
 const struct fuse_lowlevel_ops ops_table = {
 	.init = ops_init,
 	.lookup = ops_lookup,
@@ -58,6 +56,9 @@ const struct fuse_lowlevel_ops ops_table = {
 	.getxattr = ops_getxattr,
 	.listxattr = ops_listxattr,
 	.removexattr = ops_removexattr,
+	.fallocate = ops_fallocate,
+	.lseek = ops_lseek,
+	.copy_file_range = ops_copy,
 };
 
 /* libfuse before 3.17 knows PARALLEL_DIROPS but does not pass it on, and without

@@ -137,6 +137,15 @@ void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		     struct fuse_file_info *fi);
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
+/* ops_range.c */
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
+		   off_t len, struct fuse_file_info *fi);
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+	       struct fuse_file_info *fi);
+void ops_copy(fuse_req_t req, fuse_ino_t from, off_t from_offset,
+	      struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_offset,
+	      struct fuse_file_info *to_fi, size_t len, int flags);
+
 /* ops_xattr.c */
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		  const char *value, size_t size, int flags);

@@ -203,6 +203,26 @@ int tree_read(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 int tree_write(struct tree *tree, const struct tree_caller *caller,
 	       uint64_t ino, uint64_t offset, struct keyfs_slice data);
 
+/* Changes what is stored of the bytes [offset, offset + len), as fallocate(2) with that
+ * mode: 0 or FALLOC_FL_KEEP_SIZE (room is checked for, not reserved),
+ * FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE with or without
+ * FALLOC_FL_KEEP_SIZE.  Clears what a write clears.  -EOPNOTSUPP: another mode.  -EINVAL:
+ * no bytes.  -EFBIG.  -ENOSPC.  -EISDIR, -ENODEV: no regular file. */
+int tree_fallocate(struct tree *tree, const struct tree_caller *caller,
+		   uint64_t ino, int mode, uint64_t offset, uint64_t len);
+
+/* The next data or hole at or behind `offset`, for SEEK_DATA or SEEK_HOLE of lseek(2);
+ * there is a hole at the end.  -ENXIO: none, or `offset` is at the end or behind it. */
+int tree_seek(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
+	      uint64_t offset, int whence, uint64_t *out);
+
+/* Copies bytes of one file into another or the same, in one operation.  *out_len is what
+ * was copied: at most 1 MiB, and 0 only at the end of `from`.  Clears what a write
+ * clears.  -EFBIG. */
+int tree_copy(struct tree *tree, const struct tree_caller *caller,
+	      uint64_t from, uint64_t from_offset, uint64_t to,
+	      uint64_t to_offset, uint64_t len, size_t *out_len);
+
 /* Called for each entry; a value other than 0 ends the listing and is returned.
  * `attr` is filled when attributes were asked for, else only ino and the type bits of
  * mode. */

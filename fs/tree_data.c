@@ -39,8 +39,8 @@ chunk_put(struct op *op, uint64_t ino, uint64_t chunk, struct keyfs_slice data)
 	txn_put(op->txn, layout_key_chunk(&key, ino, chunk), data);
 }
 
-static int
-regular_check(const struct inode *inode)
+int
+inode_check_regular(const struct inode *inode)
 {
 	if (S_ISDIR(inode->a.mode))
 		return -EISDIR;
@@ -102,36 +102,46 @@ read_chunks(struct op *op, const struct inode *inode, uint64_t offset,
 	return rc;
 }
 
+int
+inode_read(struct op *op, const struct inode *inode, uint64_t offset,
+	   size_t len, uint8_t *buf, size_t *out_len)
+{
+	const size_t batch_max = (READ_CHUNKS - 1) * LAYOUT_CHUNK;
+	size_t done = 0;
+	int rc = 0;
+
+	*out_len = 0;
+	if (offset >= inode->a.size)
+		return 0;
+	if (len > inode->a.size - offset)
+		len = inode->a.size - offset;
+	if (inode_is_inline(op, inode)) {
+		copy_padded(buf, len, inode->a.contents, offset);
+		done = len;
+	}
+	while (!rc && done < len) {
+		size_t n = len - done;
+
+		if (n > batch_max)
+			n = batch_max;
+		rc = read_chunks(op, inode, offset + done, buf + done, n);
+		done += n;
+	}
+	*out_len = done;
+	return rc;
+}
+
 static int
 read_step(struct op *op, void *arg)
 {
-	const size_t batch_max = (READ_CHUNKS - 1) * LAYOUT_CHUNK;
 	struct read *r = arg;
-	size_t len = r->len;
 	struct inode inode;
 	int rc = inode_peek(op, r->ino, &inode);
 
 	if (!rc)
-		rc = regular_check(&inode);
-	r->done = 0;
-	if (rc || r->offset >= inode.a.size)
-		return rc;
-	if (len > inode.a.size - r->offset)
-		len = inode.a.size - r->offset;
-	if (inode_is_inline(op, &inode)) {
-		copy_padded(r->buf, len, inode.a.contents, r->offset);
-		r->done = len;
-	}
-	while (!rc && r->done < len) {
-		size_t n = len - r->done;
-
-		if (n > batch_max)
-			n = batch_max;
-		rc = read_chunks(op, &inode, r->offset + r->done,
-				 r->buf + r->done, n);
-		r->done += n;
-	}
-	return rc;
+		rc = inode_check_regular(&inode);
+	return rc ? rc
+		  : inode_read(op, &inode, r->offset, r->len, r->buf, &r->done);
 }
 
 int
@@ -148,23 +158,19 @@ tree_read(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 
 /* ---- Writing ---- */
 
-struct write {
-	uint64_t ino, offset;
-	struct keyfs_slice data;
-};
-
 static int
-write_inline(struct op *op, struct inode *inode, const struct write *w)
+write_inline(struct op *op, struct inode *inode, uint64_t offset,
+	     struct keyfs_slice data)
 {
 	struct keyfs_slice old = inode->a.contents;
-	size_t end = w->offset + w->data.len;
+	size_t end = offset + data.len;
 	size_t len = end > old.len ? end : old.len;
 	uint8_t *buf = txn_alloc(op->txn, len);
 
 	if (!buf)
 		return -ENOMEM;
 	copy_padded(buf, len, old, 0);
-	memcpy(buf + w->offset, w->data.data, w->data.len);
+	memcpy(buf + offset, data.data, data.len);
 	inode->a.contents = keyfs_bytes(buf, len);
 	inode->a.stored = len;
 	return 0;
@@ -227,13 +233,14 @@ write_chunk(struct op *op, struct inode *inode, const struct inode *before,
 }
 
 static int
-write_chunks(struct op *op, struct inode *inode, const struct write *w)
+write_chunks(struct op *op, struct inode *inode, uint64_t offset,
+	     struct keyfs_slice all)
 {
 	const struct inode before = *inode;
-	uint64_t first = chunk_of(w->offset);
-	uint64_t last = chunk_of(w->offset + w->data.len - 1);
-	const uint8_t *data = w->data.data;
-	size_t left = w->data.len, from = w->offset & (LAYOUT_CHUNK - 1);
+	uint64_t first = chunk_of(offset);
+	uint64_t last = chunk_of(offset + all.len - 1);
+	const uint8_t *data = all.data;
+	size_t left = all.len, from = offset & (LAYOUT_CHUNK - 1);
 	int rc = inode_spill(op, inode);
 
 	if (!rc)
@@ -252,29 +259,42 @@ write_chunks(struct op *op, struct inode *inode, const struct write *w)
 	return rc;
 }
 
+int
+inode_write(struct op *op, struct inode *inode, uint64_t offset,
+	    struct keyfs_slice data)
+{
+	uint64_t end = offset + data.len, size;
+	int rc = inode_drop_privs(op, inode, op_clears_setid(op));
+
+	if (rc)
+		return rc;
+	size = inode->a.size > end ? inode->a.size : end;
+	rc = size <= op->tree->inline_max
+		     ? write_inline(op, inode, offset, data)
+		     : write_chunks(op, inode, offset, data);
+	if (rc)
+		return rc;
+	inode->a.size = size;
+	inode_touch(op, inode);
+	inode_put(op, inode);
+	return 0;
+}
+
+struct write {
+	uint64_t ino, offset;
+	struct keyfs_slice data;
+};
+
 static int
 write_step(struct op *op, void *arg)
 {
 	const struct write *w = arg;
-	uint64_t end = w->offset + w->data.len, size;
 	struct inode inode;
 	int rc = inode_edit(op, w->ino, &inode);
 
 	if (!rc)
-		rc = regular_check(&inode);
-	if (!rc)
-		rc = inode_drop_privs(op, &inode, op_clears_setid(op));
-	if (rc)
-		return rc;
-	size = inode.a.size > end ? inode.a.size : end;
-	rc = size <= op->tree->inline_max ? write_inline(op, &inode, w)
-					  : write_chunks(op, &inode, w);
-	if (rc)
-		return rc;
-	inode.a.size = size;
-	inode_touch(op, &inode);
-	inode_put(op, &inode);
-	return 0;
+		rc = inode_check_regular(&inode);
+	return rc ? rc : inode_write(op, &inode, w->offset, w->data);
 }
 
 int

@@ -294,12 +294,28 @@ int chunk_peek(struct op *op, const struct inode *inode, uint64_t chunk,
 	       struct keyfs_slice *out);
 void
 chunk_put(struct op *op, uint64_t ino, uint64_t chunk, struct keyfs_slice data);
+/* -EISDIR, -EINVAL: it has no contents. */
+int inode_check_regular(const struct inode *inode);
+/* Reads up to `len` bytes; less only at the end.  Requires: a regular file. */
+int inode_read(struct op *op, const struct inode *inode, uint64_t offset,
+	       size_t len, uint8_t *buf, size_t *out_len);
+/* Writes `data`, not empty and borrowed until the transaction has ended, with all that
+ * goes with it, and puts the inode.  Requires: a regular file, and its end at 2^63-1 at
+ * most.  May return OP_TRIM_FIRST. */
+int inode_write(struct op *op, struct inode *inode, uint64_t offset,
+		struct keyfs_slice data);
 /* Moves inline contents, if it has such, to the first chunk, for a file that is to
  * grow. */
 int inode_spill(struct op *op, struct inode *inode);
 /* Changes the size, without times; the caller puts the inode.  May return
  * OP_TRIM_FIRST. */
 int inode_resize(struct op *op, struct inode *inode, uint64_t size);
+/* Rids the file of the chunks from `from` to before `to`, at once or by declaring them
+ * stale.  May return OP_TRIM_FIRST. */
+int chunks_doom(struct op *op, struct inode *inode, uint64_t from, uint64_t to);
+/* Bytes stored in those chunks. */
+int stored_between(struct op *op, const struct inode *inode, uint64_t from,
+		   uint64_t to, uint64_t *out);
 /* Takes the chunks from `from` to before `to`, all of which the caller writes, out of
  * the stale ones.  May return OP_TRIM_FIRST. */
 int

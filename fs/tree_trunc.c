@@ -55,8 +55,7 @@ stale_set(struct op *op, struct inode *inode, uint64_t from, uint64_t to)
 		txn_delete(op->txn, layout_key_orphan(&key, inode->ino));
 }
 
-/* Rids the file of the chunks from `from` to its end at `to`. */
-static int
+int
 chunks_doom(struct op *op, struct inode *inode, uint64_t from, uint64_t to)
 {
 	struct layout_attr *a = &inode->a;
@@ -72,12 +71,12 @@ chunks_doom(struct op *op, struct inode *inode, uint64_t from, uint64_t to)
 		stale_set(op, inode, from, to);
 		return 0;
 	}
-	if (from > a->stale_to) {
+	if (from > a->stale_to ||
+	    (to < a->stale_from && to < chunks_of(a->size))) {
 		/* Live chunks between the two: one range cannot say that. */
 		op->trim = inode->ino;
 		return OP_TRIM_FIRST;
 	}
-	/* Between the two there is nothing: beyond `to` the file has ended. */
 	stale_set(op, inode, from < a->stale_from ? from : a->stale_from,
 		  to > a->stale_to ? to : a->stale_to);
 	return 0;
@@ -126,7 +125,7 @@ stored_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
 	return rc;
 }
 
-static int
+int
 stored_between(struct op *op, const struct inode *inode, uint64_t from,
 	       uint64_t to, uint64_t *out)
 {

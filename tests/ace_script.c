@@ -35,6 +35,7 @@ enum ace_kind {
 	ACE_EMPTY,
 	ACE_SHORTEN,
 	ACE_LENGTHEN,
+	ACE_PUNCH,
 	ACE_UNLINK,
 	ACE_RMDIR,
 	ACE_CHMOD,
@@ -69,6 +70,7 @@ static const struct {
 	[ACE_EMPTY] = { "empty", FILE_, UNKNOWN, FILE_, UNKNOWN },
 	[ACE_SHORTEN] = { "shorten", FILE_, UNKNOWN, FILE_, UNKNOWN },
 	[ACE_LENGTHEN] = { "lengthen", FILE_, UNKNOWN, FILE_, UNKNOWN },
+	[ACE_PUNCH] = { "punch", FILE_, UNKNOWN, FILE_, UNKNOWN },
 	[ACE_UNLINK] = { "unlink", FILE_, UNKNOWN, ABSENT, UNKNOWN },
 	[ACE_RMDIR] = { "rmdir", DIR_, UNKNOWN, ABSENT, UNKNOWN },
 	[ACE_CHMOD] = { "chmod", FILE_, UNKNOWN, FILE_, UNKNOWN },
@@ -268,6 +270,9 @@ model_do(struct ace_script *s, const struct ace_step *step)
 	case CALL_TRUNCATE:
 		tree_model_truncate(at, step->len);
 		return 0;
+	case CALL_PUNCH:
+		tree_model_punch(at, step->offset, step->len);
+		return 0;
 	case CALL_EMPTY:
 		tree_model_empty(m, at);
 		return 0;
@@ -374,6 +379,12 @@ add_contents(struct ace_script *s, const struct ace_op *op, bool large,
 	case ACE_REPLACE:
 		add_call(s, CALL_EMPTY, path);
 		add_write(s, path, 0, large ? 30000 : 7, fill);
+		break;
+	case ACE_PUNCH:
+		step_add(s, (struct ace_step){ .call = CALL_PUNCH,
+					       .from = path,
+					       .offset = size / 4,
+					       .len = size / 2 + 1 });
 		break;
 	case ACE_SHORTEN:
 		add_truncate(s, path, size / 3);

@@ -51,6 +51,7 @@ enum ace_call {
 	CALL_RENAME,
 	CALL_WRITE,
 	CALL_TRUNCATE,
+	CALL_PUNCH,
 	CALL_EMPTY, /* by name: it is held */
 	CALL_CHMOD,
 	CALL_UTIMENS,
@@ -64,7 +65,8 @@ struct ace_step {
 		*to;    /* paths; of a new symbolic link `to` is the target */
 	uint32_t mode;  /* of a removal the type */
 	unsigned flags; /* of a rename */
-	size_t offset, len; /* of a write; of a truncation and a value len */
+	size_t offset,
+		len; /* of a write, a hole; of a truncation, a value len */
 	char fill;
 	size_t state; /* the last one that it may leave */
 };

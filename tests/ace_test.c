@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,11 @@ tree_do(struct tree *tree, const struct ace_step *step)
 	case CALL_WRITE:
 		return tree_write(tree, &kit_user, at.ino, step->offset,
 				  ace_step_data(step));
+	case CALL_PUNCH:
+		return tree_fallocate(tree, &kit_user, at.ino,
+				      FALLOC_FL_PUNCH_HOLE |
+					      FALLOC_FL_KEEP_SIZE,
+				      step->offset, step->len);
 	case CALL_SETXATTR:
 		return tree_setxattr(tree, &kit_user, at.ino,
 				     keyfs_str(tree_model_xattrs[ACE_XATTR]),

@@ -370,20 +370,51 @@ END_TEST
 
 /* ---- The rest ---- */
 
-START_TEST(what_is_not_there_yet_is_refused_so_that_programs_fall_back)
+static void
+expect_bytes(int fd, const char *want, size_t len)
 {
+	char got[64];
+
+	ck_assert_uint_le(len, sizeof(got));
+	ck_assert_int_eq(pread(fd, got, sizeof(got), 0), (ssize_t)len);
+	ck_assert_mem_eq(got, want, len);
+}
+
+/* Through the kernel's page cache: what it holds of a range is not believed any more. */
+START_TEST(ranges_are_allocated_punched_sought_and_copied)
+{
+	struct mounted_options options = { .again_every = (unsigned)_i };
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 	int in, out;
 
-	start(NULL);
+	start(&options);
 	in = open(mounted_path("in"), O_RDWR | O_CREAT, 0600);
 	out = open(mounted_path("out"), O_RDWR | O_CREAT, 0600);
 	ck_assert_int_eq(write(in, "0123456789", 10), 10);
-	ck_assert_int_eq(fallocate(in, 0, 0, 100), -1);
+	expect_bytes(in, "0123456789", 10);
+	ck_assert_int_eq(fallocate(in, punch, 2, 3), 0);
+	expect_bytes(in,
+		     "01\0\0\0"
+		     "56789",
+		     10);
+	ck_assert_int_eq(fallocate(in, FALLOC_FL_ZERO_RANGE, 8, 4), 0);
+	expect_bytes(in,
+		     "01\0\0\0"
+		     "567\0\0\0\0",
+		     12);
+	ck_assert_int_eq(fallocate(in, 0, 0, 14), 0);
+	ck_assert_int_eq(lseek(in, 0, SEEK_END), 14);
+	ck_assert_int_eq(lseek(in, 0, SEEK_HOLE), 8);
+	ck_assert_int_eq(lseek(in, 8, SEEK_DATA), -1);
+	ck_assert_int_eq(errno, ENXIO);
+	ck_assert_int_eq(lseek(in, 5, SEEK_SET), 5);
+	ck_assert_int_eq(copy_file_range(in, NULL, out, NULL, 3, 0), 3);
+	expect_bytes(out, "567", 3);
+	ck_assert_int_eq(lseek(in, 0, SEEK_CUR), 8);
+	ck_assert_int_eq(fallocate(in, FALLOC_FL_COLLAPSE_RANGE, 0, 4096), -1);
 	ck_assert_int_eq(errno, EOPNOTSUPP);
-	ck_assert_int_eq(posix_fallocate(in, 0, 100), 0);
-	ck_assert_int_eq(lseek(in, 0, SEEK_HOLE), 100);
-	ck_assert_int_eq(lseek(in, 0, SEEK_SET), 0);
-	ck_assert_int_eq(copy_file_range(in, NULL, out, NULL, 10, 0), 10);
+	ck_assert_int_eq(fallocate(in, FALLOC_FL_INSERT_RANGE, 0, 4096), -1);
+	ck_assert_int_eq(errno, EOPNOTSUPP);
 	close(in);
 	close(out);
 	stop();
@@ -537,9 +568,9 @@ main(void)
 	tcase_add_test(tcase, permissions_are_those_of_the_file);
 	tcase_add_test(tcase, a_write_by_another_user_clears_set_user_id);
 	tcase_add_test(tcase, other_users_are_kept_out_unless_they_are_let_in);
-	tcase_add_test(
-		tcase,
-		what_is_not_there_yet_is_refused_so_that_programs_fall_back);
+	tcase_add_loop_test(tcase,
+			    ranges_are_allocated_punched_sought_and_copied, 0,
+			    4);
 	tcase_add_test(tcase, an_object_is_found_by_its_number_alone);
 	tcase_add_test(tcase, statfs_has_room_and_a_name_limit);
 	tcase_add_loop_test(tcase, threads_in_one_directory_do_no_harm, 0, 4);

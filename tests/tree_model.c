@@ -381,6 +381,20 @@ tree_model_truncate(struct model_place at, size_t size)
 }
 
 void
+tree_model_punch(struct model_place at, size_t offset, size_t len)
+{
+	struct node *node = *entry_at(at);
+
+	node_logged(node);
+	node_lose_capability(node);
+	if (offset >= node->now.size)
+		return;
+	if (len > node->now.size - offset)
+		len = node->now.size - offset;
+	memset(node->now.data + offset, 0, len);
+}
+
+void
 tree_model_empty(struct tree_model *m, struct model_place at)
 {
 	node_empty(m, *entry_at(at));

@@ -43,6 +43,7 @@ int tree_model_rename(struct model_place from, struct model_place to,
 void tree_model_write(struct model_place at, size_t offset, const void *data,
 		      size_t len);
 void tree_model_truncate(struct model_place at, size_t size);
+void tree_model_punch(struct model_place at, size_t offset, size_t len);
 void tree_model_empty(struct tree_model *model, struct model_place at);
 size_t tree_model_size(struct model_place at);
 /* The names that the model has extended attributes under, in order; what is written to
@@ -51,8 +52,8 @@ size_t tree_model_size(struct model_place at);
 extern const char *const tree_model_xattrs[TREE_MODEL_XATTRS];
 
 /* Of anything. */
-void tree_model_setxattr(struct model_place at, size_t name, size_t len,
-			 char fill);
+void
+tree_model_setxattr(struct model_place at, size_t name, size_t len, char fill);
 void tree_model_touch(struct model_place at); /* its times */
 void tree_model_chmod(struct model_place at, uint32_t mode);
 
