@@ -5,27 +5,31 @@
  *
  *	fs_random DIRECTORY REFERENCE [STEPS]
  *
- * After each step result and errno must agree, and what was read; every 100
- * steps both trees are walked and compared: names, attributes, contents. The
- * seed is printed and taken from KEYFS_TEST_SEED. One thread; run as root. */
+ * After each step result and errno must agree, and what was read; of one step in
+ * six also which times of what it names and of the directories above have
+ * changed.  Every 100 steps both trees are walked and compared: names,
+ * attributes, extended attributes, contents.  The seed is printed and taken from
+ * KEYFS_TEST_SEED.  One thread; run as root; the reference must not change access
+ * times (noatime). */
 #include <config.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
+#include <linux/falloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "tests/fs_compare.h"
 #include "tests/suite.h"
 
-#define SIDES 2
 #define SLOTS 6 /* files held open */
 #define IO_MAX 70000u
 #define STEPS 2000
@@ -35,30 +39,7 @@ static const char *roots[SIDES];
 static uint64_t state;
 static int fds[SLOTS][SIDES];
 static unsigned long succeeded;
-static char did[1024]; /* what the step does */
 static char data[IO_MAX], got[SIDES][IO_MAX];
-
-static void __attribute__((noreturn, format(printf, 1, 2)))
-differ(const char *format, ...)
-{
-	va_list args;
-
-	printf("after: %s\n", did);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-	exit(EXIT_FAILURE);
-}
-
-static void __attribute__((format(printf, 1, 2))) doing(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(did, sizeof(did), format, args);
-	va_end(args);
-}
 
 static unsigned
 any(unsigned below)
@@ -240,7 +221,6 @@ do_rename(void)
 					  RENAME_EXCHANGE };
 	unsigned f = flags[any(5)];
 
-	random_path(other);
 	doing("rename %s to %s, flags %u", path, other, f);
 	BOTH(renameat2(AT_FDCWD, at(side), AT_FDCWD, at_other(side), f));
 }
@@ -248,7 +228,6 @@ do_rename(void)
 static void
 do_link(void)
 {
-	random_path(other);
 	doing("link %s to %s", path, other);
 	BOTH(link(at(side), at_other(side)));
 }
@@ -319,6 +298,56 @@ do_readlink(void)
 	BOTH(readlink(at(side), got[side], IO_MAX));
 }
 
+/* ---- Extended attributes ---- */
+
+static const char *
+xattr_name(void)
+{
+	static const char *const names[] = { "user.a",     "user.b",
+					     "user.a.b",   "trusted.t",
+					     "security.s", "user.",
+					     "nonsense.x" };
+
+	return names[any(7)];
+}
+
+static void
+do_setxattr(void)
+{
+	static const int flags[] = { 0, 0, XATTR_CREATE, XATTR_REPLACE };
+	const char *name = xattr_name();
+	int f = flags[any(4)];
+	size_t len = any(200);
+
+	fill(len);
+	doing("setxattr %s of %s, %zu bytes, flags %d", name, path, len, f);
+	BOTH(lsetxattr(at(side), name, data, len, f));
+}
+
+static void
+do_getxattr(void)
+{
+	const char *name = xattr_name();
+	size_t len = any(3) ? 200 : any(200);
+	int i;
+
+	for (i = 0; i < SIDES; i++)
+		memset(got[i], 0, 200);
+	doing("getxattr %s of %s, %zu bytes", name, path, len);
+	BOTH(lgetxattr(at(side), name, got[side], len));
+	if (memcmp(got[0], got[1], 200) != 0)
+		differ("got other bytes");
+}
+
+static void
+do_removexattr(void)
+{
+	const char *name = xattr_name();
+
+	doing("removexattr %s of %s", name, path);
+	BOTH(lremovexattr(at(side), name));
+}
+
 /* ---- What can be done with open files ---- */
 
 static void
@@ -367,6 +396,39 @@ do_ftruncate(const int *fd)
 
 	doing("ftruncate to %ld", (long)size);
 	BOTH(ftruncate(fd[side], size));
+}
+
+static void
+do_fallocate(const int *fd)
+{
+	static const int modes[] = { 0,
+				     FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_PUNCH_HOLE,
+				     FALLOC_FL_ZERO_RANGE,
+				     FALLOC_FL_ZERO_RANGE |
+					     FALLOC_FL_KEEP_SIZE };
+	int mode = modes[any(7)];
+	off_t offset = random_offset(), len = (off_t)random_len();
+
+	doing("fallocate mode %d, %ld at %ld", mode, (long)len, (long)offset);
+	BOTH(fallocate(fd[side], mode, offset, len));
+}
+
+static void
+do_copy(const int *fd)
+{
+	const int *to = fds[any(SLOTS)];
+	off_t from_offset = random_offset(), to_offset = random_offset();
+	size_t len = random_len();
+
+	if (to[0] < 0)
+		return;
+	doing("copy %zu from %ld to %ld", len, (long)from_offset,
+	      (long)to_offset);
+	BOTH(copy_file_range(fd[side], &(off_t){ from_offset }, to[side],
+			     &(off_t){ to_offset }, len, 0));
 }
 
 static int
@@ -427,153 +489,31 @@ static void
 step(void)
 {
 	static void (*const by_name[])(void) = {
-		do_create,   do_create,   do_create, do_mkdir,  do_mkdir,
-		do_rmdir,    do_unlink,   do_rename, do_rename, do_link,
-		do_symlink,  do_mknod,    do_chmod,  do_chown,  do_utimens,
-		do_truncate, do_readlink, do_open,   do_open,
+		do_create,   do_create,   do_create,      do_mkdir,
+		do_mkdir,    do_rmdir,    do_unlink,      do_rename,
+		do_rename,   do_link,     do_symlink,     do_mknod,
+		do_chmod,    do_chown,    do_utimens,     do_truncate,
+		do_readlink, do_open,     do_open,        do_setxattr,
+		do_setxattr, do_getxattr, do_removexattr,
 	};
 	static void (*const by_fd[])(const int *fd) = {
-		do_pwrite, do_pwrite,    do_pread, do_pread,
-		do_mmap,   do_ftruncate, do_fstat, do_fsync,
+		do_pwrite,    do_pwrite,    do_pread, do_pread,
+		do_mmap,      do_ftruncate, do_fstat, do_fsync,
+		do_fallocate, do_fallocate, do_copy,
 	};
 	const int *fd = fds[any(SLOTS)];
 
 	random_path(path);
-	if (any(3) == 0 && fd[0] >= 0)
+	random_path(other);
+	if (any(3) == 0 && fd[0] >= 0) {
 		by_fd[any(sizeof(by_fd) / sizeof(by_fd[0]))](fd);
-	else
+	} else if (any(4) == 0) {
+		compare_times_begin(roots, path, other);
 		by_name[any(sizeof(by_name) / sizeof(by_name[0]))]();
-}
-
-/* ---- Comparing the trees ---- */
-
-struct names {
-	char *name[4096];
-	size_t count;
-};
-
-static int
-by_bytes(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void
-list(const char *dir, struct names *out)
-{
-	DIR *stream = opendir(dir);
-	struct dirent *entry;
-
-	if (!stream)
-		differ("%s: %s", dir, strerror(errno));
-	out->count = 0;
-	while ((entry = readdir(stream)))
-		out->name[out->count++] = strdup(entry->d_name);
-	closedir(stream);
-	qsort(out->name, out->count, sizeof(out->name[0]), by_bytes);
-}
-
-static void
-compare_stat(const char *name, const struct stat *a, const struct stat *b)
-{
-	if (a->st_mode != b->st_mode || a->st_nlink != b->st_nlink ||
-	    a->st_uid != b->st_uid || a->st_gid != b->st_gid ||
-	    a->st_rdev != b->st_rdev ||
-	    (!S_ISDIR(a->st_mode) && a->st_size != b->st_size))
-		differ("%s: mode %o nlink %lu owner %u:%u size %ld, reference "
-		       "%o %lu %u:%u %ld",
-		       name, a->st_mode, (unsigned long)a->st_nlink, a->st_uid,
-		       a->st_gid, (long)a->st_size, b->st_mode,
-		       (unsigned long)b->st_nlink, b->st_uid, b->st_gid,
-		       (long)b->st_size);
-	/* Times that were set are old and must be equal; others are of now and
-	 * cannot be. */
-	if ((a->st_mtime < 2000000000 - 100000000) !=
-		    (b->st_mtime < 2000000000 - 100000000) ||
-	    (b->st_mtime < 1700000000 &&
-	     (a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
-	      a->st_mtim.tv_nsec != b->st_mtim.tv_nsec)))
-		differ("%s: mtime %ld, reference %ld", name, (long)a->st_mtime,
-		       (long)b->st_mtime);
-}
-
-static void
-compare_contents(const char *const name[SIDES])
-{
-	int fd[SIDES];
-	ssize_t n[SIDES];
-	off_t offset = 0;
-	int i;
-
-	for (i = 0; i < SIDES; i++)
-		fd[i] = open(name[i], O_RDONLY);
-	do {
-		for (i = 0; i < SIDES; i++)
-			n[i] = pread(fd[i], got[i], IO_MAX, offset);
-		if (n[0] != n[1] || n[0] < 0 ||
-		    memcmp(got[0], got[1], (size_t)n[0]) != 0)
-			differ("%s: contents at %ld", name[0], (long)offset);
-		offset += n[0];
-	} while (n[0] > 0);
-	for (i = 0; i < SIDES; i++)
-		close(fd[i]);
-}
-
-static void compare_dirs(const char *const dir[SIDES]);
-
-static void
-compare_objects(const char *const name[SIDES])
-{
-	struct stat st[SIDES];
-	int i;
-
-	for (i = 0; i < SIDES; i++)
-		if (lstat(name[i], &st[i]) != 0)
-			differ("%s: %s", name[i], strerror(errno));
-	compare_stat(name[0], &st[0], &st[1]);
-	if (S_ISDIR(st[0].st_mode))
-		compare_dirs(name);
-	else if (S_ISREG(st[0].st_mode))
-		compare_contents(name);
-	else if (S_ISLNK(st[0].st_mode) &&
-		 (readlink(name[0], got[0], IO_MAX) != st[0].st_size ||
-		  readlink(name[1], got[1], IO_MAX) != st[0].st_size ||
-		  memcmp(got[0], got[1], (size_t)st[0].st_size) != 0))
-		differ("%s: link target", name[0]);
-}
-
-static void
-compare_dirs(const char *const dir[SIDES])
-{
-	struct names *names = calloc(SIDES, sizeof(*names));
-	char *child[SIDES];
-	size_t i;
-	int side;
-
-	for (side = 0; side < SIDES; side++)
-		list(dir[side], &names[side]);
-	if (names[0].count != names[1].count)
-		differ("%s: %zu names, reference %zu", dir[0], names[0].count,
-		       names[1].count);
-	for (i = 0; i < names[0].count; i++) {
-		const char *name = names[0].name[i];
-
-		if (strcmp(name, names[1].name[i]) != 0)
-			differ("%s: has %s, reference %s", dir[0], name,
-			       names[1].name[i]);
-		if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
-			for (side = 0; side < SIDES; side++)
-				if (asprintf(&child[side], "%s/%s", dir[side],
-					     name) < 0)
-					abort();
-			compare_objects((const char *const *)child);
-			for (side = 0; side < SIDES; side++)
-				free(child[side]);
-		}
-		for (side = 0; side < SIDES; side++)
-			free(names[side].name[i]);
+		compare_times_end(roots);
+	} else {
+		by_name[any(sizeof(by_name) / sizeof(by_name[0]))]();
 	}
-	free(names);
 }
 
 int
@@ -597,7 +537,7 @@ main(int argc, char **argv)
 	for (i = 0; i < steps; i++) {
 		step();
 		if (i % WALK_EVERY == WALK_EVERY - 1 || i == steps - 1)
-			compare_dirs(roots);
+			compare_trees(roots);
 	}
 	printf("%ld steps agree, %lu calls succeeded\n", steps, succeeded);
 	return EXIT_SUCCESS;
