@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check.h - what `keyfs check` and `keyfs repair` share.  One thread. */
+/* check.h - what `keyfs check`, `keyfs repair` and fsck.keyfs share.  One thread. */
 #ifndef SRC_CHECK_H
 #define SRC_CHECK_H
 
@@ -11,6 +11,10 @@ int check_quietly(const char *store);
 
 /* Whether an error says that a store is damaged, the disk's own errors included. */
 bool check_is_damage(int r);
+
+/* What `keyfs check STORE` and `keyfs repair STORE` do; the exit status of each. */
+int check_command(const char *store);
+int repair_command(const char *store);
 
 /* Prints where it is, as `file: offset: why`. */
 void check_print_loss(const struct keyfs_loss *loss);

@@ -25,6 +25,13 @@ enum cmd_status {
 /* Exit statuses of the helpers of mount(8) and umount(8), which hand them on. */
 #define CMD_HELPER_USAGE 1
 #define CMD_HELPER_FAILED 32
+/* Those of mkfs(8), and of fsck(8): bits of one number. */
+#define CMD_MKFS_FAILED 8
+#define CMD_MKFS_USAGE 16
+#define CMD_FSCK_CORRECTED 1
+#define CMD_FSCK_UNCORRECTED 4
+#define CMD_FSCK_FAILED 8
+#define CMD_FSCK_USAGE 16
 
 struct cmd {
 	const char *name;
@@ -61,6 +68,9 @@ void cmd_explain(const struct cmd *cmd);
  * statuses that those expect. */
 int cmd_mount_helper(int argc, char **argv);
 int cmd_umount_helper(int argc, char **argv);
+/* And of mkfs(8) and fsck(8). */
+int cmd_mkfs_helper(int argc, char **argv);
+int cmd_fsck_helper(int argc, char **argv);
 
 /* ---- For the commands ---- */
 

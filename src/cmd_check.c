@@ -253,25 +253,30 @@ check(const char *store)
 	return CMD_DAMAGED;
 }
 
+int
+check_command(const char *store)
+{
+	char *mountpoint;
+	int r = ctl_find_mount(store, &mountpoint);
+
+	if (r == -EXDEV)
+		return cmd_fail_store(&cmd_check, store, r);
+	if (r < 0)
+		return check(store);
+	log_error("check: %s: it is mounted; run `keyfs umount %s` first",
+		  store, mountpoint);
+	free(mountpoint);
+	return CMD_BUSY;
+}
+
 static int
 check_run(int argc, char **argv)
 {
-	char *mountpoint;
-	int r;
-
 	if (cmd_option(&cmd_check, argc, argv, "", NULL) != -1)
 		return CMD_USAGE;
 	if (argc - optind != 1)
 		return cmd_usage(&cmd_check, "needs one store");
-	r = ctl_find_mount(argv[optind], &mountpoint);
-	if (r == -EXDEV)
-		return cmd_fail_store(&cmd_check, argv[optind], r);
-	if (r < 0)
-		return check(argv[optind]);
-	log_error("check: %s: it is mounted; run `keyfs umount %s` first",
-		  argv[optind], mountpoint);
-	free(mountpoint);
-	return CMD_BUSY;
+	return check_command(argv[optind]);
 }
 
 const struct cmd cmd_check = {

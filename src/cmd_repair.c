@@ -185,34 +185,39 @@ repair(const char *store)
 	return CMD_OK;
 }
 
-static int
-repair_run(int argc, char **argv)
+int
+repair_command(const char *store)
 {
 	char *mountpoint;
-	int r;
+	int r = ctl_find_mount(store, &mountpoint);
 
-	if (cmd_option(&cmd_repair, argc, argv, "", NULL) != -1)
-		return CMD_USAGE;
-	if (argc - optind != 1)
-		return cmd_usage(&cmd_repair, "needs one store");
-	r = ctl_find_mount(argv[optind], &mountpoint);
 	if (r == -EXDEV)
-		return cmd_fail_store(&cmd_repair, argv[optind], r);
+		return cmd_fail_store(&cmd_repair, store, r);
 	if (r == 0) {
 		log_error("repair: %s: it is mounted; run `keyfs umount %s` "
 			  "first",
-			  argv[optind], mountpoint);
+			  store, mountpoint);
 		free(mountpoint);
 		return CMD_BUSY;
 	}
-	r = check_quietly(argv[optind]);
+	r = check_quietly(store);
 	if (r == 0) {
 		puts("no damage found: nothing to repair");
 		return CMD_OK;
 	}
 	if (!check_is_damage(r))
-		return cmd_fail_store(&cmd_repair, argv[optind], r);
-	return repair(argv[optind]);
+		return cmd_fail_store(&cmd_repair, store, r);
+	return repair(store);
+}
+
+static int
+repair_run(int argc, char **argv)
+{
+	if (cmd_option(&cmd_repair, argc, argv, "", NULL) != -1)
+		return CMD_USAGE;
+	if (argc - optind != 1)
+		return cmd_usage(&cmd_repair, "needs one store");
+	return repair_command(argv[optind]);
 }
 
 const struct cmd cmd_repair = {

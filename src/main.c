@@ -131,6 +131,10 @@ main(int argc, char **argv)
 		return cmd_mount_helper(argc, argv);
 	if (is_called("umount"))
 		return cmd_umount_helper(argc, argv);
+	if (is_called("mkfs"))
+		return cmd_mkfs_helper(argc, argv);
+	if (is_called("fsck"))
+		return cmd_fsck_helper(argc, argv);
 	if (argc < 2) {
 		log_error("no command: `keyfs help` lists them");
 		return CMD_USAGE;

@@ -83,9 +83,40 @@ expect 0 "no damage found" keyfs check "$store"
 expect 0 "the third" keyfs get "$store" keep/third
 [[ -d $store.damaged-2 ]] || fail "the damaged store is not kept"
 
+claim "fsck.keyfs has the exit statuses of fsck(8)"
+ln -s "$KEYFS" "$tmp/fsck.keyfs"
+expect 0 "no damage found" "$tmp/fsck.keyfs" "$store"
+expect 0 "" "$tmp/fsck.keyfs" -a -C 0 "$tmp/none"
+expect_error 16 "*no option -x*" "$tmp/fsck.keyfs" -x "$store"
+expect_error 16 "*needs one store*" "$tmp/fsck.keyfs"
+expect_error 8 "*there is no store*" "$tmp/fsck.keyfs" "$tmp/none"
+rm "$store/CURRENT"
+"$tmp/fsck.keyfs" -f -p "$store" >"$tmp/out" 2>&1
+[[ $? -eq 4 ]] || fail "fsck -p: status is not 4"
+"$tmp/fsck.keyfs" -n -y "$store" >"$tmp/out" 2>&1
+[[ $? -eq 4 ]] || fail "fsck -n -y: status is not 4"
+"$tmp/fsck.keyfs" -y "$store" >"$tmp/out" 2>&1
+[[ $? -eq 1 ]] || fail "fsck -y: status is not 1"
+expect 0 "no damage found" "$tmp/fsck.keyfs" "$store"
+
+claim "mkfs.keyfs makes a store, and none over another"
+ln -s "$KEYFS" "$tmp/mkfs.keyfs"
+expect 0 "made an empty store in $tmp/new" "$tmp/mkfs.keyfs" "$tmp/new"
+expect 0 "" keyfs ls "$tmp/new"
+expect 0 "no damage found" keyfs check "$tmp/new"
+expect 0 "" keyfs put "$tmp/new" a 1
+expect_error 8 "*there is a store already; nothing was changed" \
+	"$tmp/mkfs.keyfs" "$tmp/new"
+expect 0 "1" keyfs get "$tmp/new" a
+expect 0 "" "$tmp/mkfs.keyfs" -q "$tmp/quiet"
+expect_error 8 "*holds other things and no store*" "$tmp/mkfs.keyfs" "$tmp"
+expect_error 16 "*needs one store*" "$tmp/mkfs.keyfs"
+expect_error 16 "*no option -t*" "$tmp/mkfs.keyfs" -t x
+
 claim "a mounted store is not repaired"
 expect 0 "" keyfs mount "$store" "$mnt"
 expect_error 4 "*it is mounted*" keyfs repair "$store"
+expect_error 8 "*it is mounted*" "$tmp/fsck.keyfs" -y "$store"
 expect 0 "" keyfs umount "$mnt"
 expect_error 3 "*there is no store*" keyfs repair "$tmp/none"
 
