@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #include "src/mounts.h"
 #include "src/path.h"
 #include "src/serve.h"
+#include "src/unmount.h"
 
 struct mount_line {
 	struct mount_options options;
@@ -51,24 +53,52 @@ is_empty(const char *path)
 	return count == 0;
 }
 
+/* What a daemon that died leaves mounted answers nothing and is of no use to anybody;
+ * mounts are stacked, so there may be more than one.  The attributes of a dead mount
+ * may still be cached: it is asked. */
+static int
+clear_dead_mounts(const char *mountpoint)
+{
+	struct statx st;
+	char *there;
+	int status;
+
+	while (statx(AT_FDCWD, mountpoint, AT_STATX_FORCE_SYNC, STATX_TYPE,
+		     &st) < 0 &&
+	       errno == ENOTCONN) {
+		there = mounts_store_at(mountpoint);
+		if (there == NULL) {
+			log_error("mount: %s: the daemon of what is mounted "
+				  "there has died; unmount it first",
+				  mountpoint);
+			return CMD_FAILED;
+		}
+		log_error("mount: %s: clearing the mount of a daemon that died",
+			  mountpoint);
+		free(there);
+		status = unmount(&cmd_mount, mountpoint, MNT_DETACH);
+		if (status != CMD_OK)
+			return status;
+	}
+	return CMD_OK;
+}
+
 static int
 check_mountpoint(const char *mountpoint, bool nonempty)
 {
 	struct stat st;
 	char *there;
+	int status = clear_dead_mounts(mountpoint);
 
+	if (status != CMD_OK)
+		return status;
 	if (stat(mountpoint, &st) < 0) {
 		if (errno == ENOENT) {
 			log_error("mount: %s: no such directory; make it first",
 				  mountpoint);
 			return CMD_NOT_FOUND;
 		}
-		if (errno == ENOTCONN)
-			log_error("mount: %s: a daemon died here; run `keyfs "
-				  "umount %s` first",
-				  mountpoint, mountpoint);
-		else
-			log_error("mount: %s: %s", mountpoint, strerror(errno));
+		log_error("mount: %s: %s", mountpoint, strerror(errno));
 		return CMD_FAILED;
 	}
 	if (!S_ISDIR(st.st_mode)) {

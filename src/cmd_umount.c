@@ -7,89 +7,22 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "fs/ctl.h"
 #include "src/cmd.h"
 #include "src/log.h"
 #include "src/mounts.h"
 #include "src/path.h"
+#include "src/unmount.h"
 #include "store/store.h"
 
 /* How long closing may take: one memtable is written, on a slow disk.  In steps,
  * to see whether the store was mounted again meanwhile. */
 #define CLOSE_WAIT_MS 1000u
 #define CLOSE_TRIES 120u
-
-/* Whoever walks a path through the mount at that moment, or is about to end, holds
- * it: only who holds it longer than this is a user to be told of. */
-#define BUSY_WAIT_MS 20u
-#define BUSY_TRIES 25u
-
-/* Not root: fusermount3 is set-user-id and unmounts what is the caller's; it
- * prints its own messages. */
-static int
-unmount_by_helper(const char *mountpoint, bool lazy)
-{
-	pid_t child = fork();
-	int status;
-
-	if (child < 0)
-		return cmd_fail(&cmd_umount, mountpoint, -errno);
-	if (child == 0) {
-		execlp("fusermount3", "fusermount3", lazy ? "-uz" : "-u", "--",
-		       mountpoint, (char *)NULL);
-		log_error("umount: fusermount3: %s; install the package fuse3",
-			  strerror(errno));
-		_exit(CMD_FAILED);
-	}
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return cmd_fail(&cmd_umount, mountpoint, -errno);
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? CMD_OK
-							     : CMD_FAILED;
-}
-
-/* 0 or -errno; `flags` are those of umount2(2). */
-static int
-unmount_patiently(const char *mountpoint, int flags)
-{
-	const struct timespec wait = { .tv_nsec = BUSY_WAIT_MS * 1000000L };
-	unsigned i;
-
-	for (i = 0; i < BUSY_TRIES; i++) {
-		if (umount2(mountpoint, flags | UMOUNT_NOFOLLOW) == 0)
-			return 0;
-		if (errno != EBUSY)
-			return -errno;
-		(void)nanosleep(&wait, NULL);
-	}
-	return -EBUSY;
-}
-
-/* `flags` are those of umount2(2). */
-static int
-unmount(const char *mountpoint, int flags)
-{
-	int r = unmount_patiently(mountpoint, flags);
-
-	if (r == 0)
-		return CMD_OK;
-	if (r == -EPERM)
-		return unmount_by_helper(mountpoint, flags & MNT_DETACH);
-	if (r != -EBUSY)
-		return cmd_fail(&cmd_umount, mountpoint, r);
-	log_error("umount: %s: in use; `fuser -vm %s` shows by whom",
-		  mountpoint, mountpoint);
-	return CMD_BUSY;
-}
 
 /* Opening shared and for reading waits for the daemon's lock and changes
  * nothing. */
@@ -149,7 +82,7 @@ umount_path(const char *path, int flags)
 		log_error("umount: %s: no store is mounted there", mountpoint);
 		status = CMD_NOT_FOUND;
 	} else {
-		status = unmount(mountpoint, flags);
+		status = unmount(&cmd_umount, mountpoint, flags);
 		/* A detached mount ends with its last user, whenever that is. */
 		if (status == CMD_OK && !(flags & MNT_DETACH))
 			status = wait_closed(store);
