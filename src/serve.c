@@ -10,6 +10,7 @@
 #include "fs/ctl.h"
 #include "src/cmd.h"
 #include "src/log.h"
+#include "src/notify.h"
 
 struct server {
 	const struct serve *serve;
@@ -101,6 +102,7 @@ server_ready(void *arg)
 	if (r < 0)
 		(void)cmd_fail_store(&cmd_mount, serve->store, r);
 	serve->ready(serve->arg);
+	notify_manager("READY=1");
 }
 
 static int
@@ -111,6 +113,8 @@ server_run(struct server *server)
 	r = tree_start(server->tree);
 	if (r == 0)
 		r = session_run(server->session, server_ready, server);
+	/* What is left is to close the store. */
+	notify_manager("STOPPING=1");
 	return r < 0 ? cmd_fail_store(&cmd_mount, server->serve->store, r)
 		     : CMD_OK;
 }

@@ -74,6 +74,19 @@ status=$?
 [[ $status -eq 0 ]] || fail "status $status"
 expect 0 "4" keyfs get "$store" c
 
+claim "a service manager is told when the mount answers and when it ends"
+./tests/fs_ops notified "$tmp/notify" 2 >"$tmp/states" &
+listener=$!
+while [[ ! -S $tmp/notify ]]; do sleep 0.05; done
+NOTIFY_SOCKET=$tmp/notify "$KEYFS" mount -f "$store" "$mnt" &
+daemon=$!
+while [[ ! -s $tmp/states ]]; do sleep 0.05; done
+expect 0 "4" cat "$mnt/c"
+kill -TERM "$daemon"
+wait "$daemon" "$listener"
+[[ $(cat "$tmp/states") == "READY=1"$'\n'"STOPPING=1" ]] ||
+	fail "$(cat "$tmp/states")"
+
 claim "what cannot be mounted is refused with the reason"
 expect_error 3 "*: no such directory; make it first" \
 	keyfs mount "$store" "$tmp/nodir"

@@ -14,6 +14,7 @@
  *	                     its standard input ends
  *	compare FILE MIB     FILE has what map and hold write
  *	fsyncs DIR COUNT     COUNT threads write a file each and sync it
+ *	notified SOCKET COUNT  prints COUNT datagrams that come to a new socket
  *
  * Exit status 0 if all is well, with a line of explanation if not. */
 #include <config.h>
@@ -27,7 +28,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -374,6 +377,27 @@ fsyncs(size_t count)
 		die("%zu of %zu syncs failed", failures, count);
 }
 
+static void
+notified(const char *path, unsigned long count)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	char state[256];
+	ssize_t len;
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof(at)) != 0)
+		die("%s: %s", path, strerror(errno));
+	while (count-- > 0) {
+		len = recv(fd, state, sizeof(state), 0);
+		if (len < 0)
+			die("%s: %s", path, strerror(errno));
+		printf("%.*s\n", (int)len, state);
+		fflush(stdout);
+	}
+	close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -408,6 +432,8 @@ main(int argc, char **argv)
 		compare(argv[2], len);
 	else if (strcmp(what, "fsyncs") == 0)
 		fsyncs(strtoul(argv[3], NULL, 10));
+	else if (strcmp(what, "notified") == 0)
+		notified(argv[2], strtoul(argv[3], NULL, 10));
 	else
 		return 2;
 	return EXIT_SUCCESS;
