@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +32,7 @@
 struct mount_line {
 	struct mount_options options;
 	const char *store, *mountpoint; /* as given */
+	const char *list;               /* the last -o */
 	bool foreground;
 	bool fake; /* mount -f: all but the mounting */
 };
@@ -264,12 +267,39 @@ resolved(const char *path, int r)
 	return CMD_NOT_FOUND;
 }
 
+/* `mount -o remount,ro MOUNTPOINT` calls the helper.  The flags are the kernel's alone:
+ * with -i mount(8) calls nobody.  What is not named must stay, above all what protects
+ * (a remount sets all flags), so it comes before what is. */
+static int
+remount(const struct mount_line *line)
+{
+	struct statvfs st;
+	char *list;
+
+	if (statvfs(line->mountpoint, &st) < 0)
+		return cmd_fail(&cmd_mount, line->mountpoint, -errno);
+	if (asprintf(&list, "%s%s%s%s%s%s%s",
+		     st.f_flag & ST_RDONLY ? "ro," : "rw,",
+		     st.f_flag & ST_NOSUID ? "nosuid," : "",
+		     st.f_flag & ST_NODEV ? "nodev," : "",
+		     st.f_flag & ST_NOEXEC ? "noexec," : "",
+		     st.f_flag & ST_NOATIME ? "noatime," : "",
+		     st.f_flag & ST_SYNCHRONOUS ? "sync," : "", line->list) < 0)
+		return cmd_fail(&cmd_mount, line->mountpoint, -ENOMEM);
+	execlp("mount", "mount", "-i", "-t", "fuse.keyfs", "-o", list,
+	       line->store, line->mountpoint, (char *)NULL);
+	free(list);
+	return cmd_fail(&cmd_mount, "mount(8)", -errno);
+}
+
 static int
 mount_store(struct mount_line *line)
 {
 	char *store = NULL, *mountpoint = NULL;
 	int status;
 
+	if (line->options.remount)
+		return remount(line);
 	status = resolved(line->store,
 			  path_absolute_nofollow(line->store, &store));
 	if (status == CMD_OK)
@@ -289,6 +319,7 @@ add_options(struct mount_line *line, const char *list)
 {
 	char why[256];
 
+	line->list = list;
 	if (mount_options_parse(&line->options, list, why, sizeof(why)) == 0)
 		return CMD_OK;
 	return cmd_usage(&cmd_mount, "%s", why);

@@ -171,6 +171,14 @@ set_noxattr(struct mount_options *options, const char *value)
 }
 
 static bool
+set_remount(struct mount_options *options, const char *value)
+{
+	(void)value;
+	options->remount = true;
+	return true;
+}
+
+static bool
 set_ro(struct mount_options *options, const char *value)
 {
 	(void)value;
@@ -235,6 +243,7 @@ static const struct option_word own_words[] = {
 	{ "memory", "a size such as 256M", set_memory },
 	{ "nonempty", NULL, set_nonempty },
 	{ "noxattr", NULL, set_noxattr },
+	{ "remount", NULL, set_remount },
 	{ "ro", NULL, set_ro },
 	{ "rw", NULL, set_rw },
 	{ "scrub", "bytes a second such as 1M, or off", set_scrub },

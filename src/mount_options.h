@@ -21,6 +21,7 @@ struct mount_options {
 	struct keyfs_options store;
 	struct session_options session;
 	bool nonempty; /* the mountpoint may hold files, which are then hidden */
+	bool remount;  /* only flags of the kernel change: mount(8) does that */
 	char kernel[MOUNT_KERNEL_OPTIONS_MAX];
 };
 

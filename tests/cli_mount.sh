@@ -126,6 +126,17 @@ expect 0 "" keyfs umount "$mnt"
 expect_error 32 "*" "$tmp/mount.keyfs" "$store" "$tmp/nodir" -o rw
 expect_error 1 "*" "$tmp/mount.keyfs" "$store"
 
+claim "a mount becomes read-only and writable again"
+expect 0 "" keyfs mount "$store" "$mnt"
+expect 0 "" "$tmp/mount.keyfs" "$store" "$mnt" -o rw,remount,ro
+! echo 5 2>/dev/null >"$mnt/c" || fail "it was written"
+expect 0 "4" cat "$mnt/c"
+grep -q "^$store $mnt fuse.keyfs ro,nosuid,nodev," /proc/self/mounts ||
+	fail "$(grep "$mnt" /proc/self/mounts)"
+expect 0 "" "$tmp/mount.keyfs" "$store" "$mnt" -o remount,rw
+echo 4 >"$mnt/c" || fail "it was not written"
+expect 0 "" keyfs umount "$mnt"
+
 claim "the helper of umount(8) takes its command line and waits too"
 ln -s "$KEYFS" "$tmp/umount.fuse.keyfs"
 expect 0 "" keyfs mount "$store" "$mnt"
