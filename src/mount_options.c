@@ -266,6 +266,12 @@ static const char *const dropped_words[] = {
 	"relatime", "user",   "users",
 };
 
+/* What libfuse tells the kernel: a remount brings it back from the table of mounts. */
+static const char *const dropped_prefixes[] = {
+	"X-",        "blksize=",  "comment=", "fsname=",  "group_id=",
+	"max_read=", "rootmode=", "subtype=", "user_id=", "x-",
+};
+
 static bool
 in_list(const char *const *list, size_t count, const char *word)
 {
@@ -281,9 +287,16 @@ in_list(const char *const *list, size_t count, const char *word)
 	in_list(list, sizeof(list) / sizeof((list)[0]), word)
 
 static bool
-has_prefix(const char *word, const char *prefix)
+is_dropped(const char *word)
 {
-	return strncmp(word, prefix, strlen(prefix)) == 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(dropped_prefixes) / sizeof(*dropped_prefixes);
+	     i++)
+		if (strncmp(word, dropped_prefixes[i],
+			    strlen(dropped_prefixes[i])) == 0)
+			return true;
+	return word[0] == '\0' || IN_LIST(dropped_words, word);
 }
 
 /* Adds a word to what the kernel gets, once. */
@@ -332,9 +345,7 @@ parse_word(struct mount_options *options, char *word, char *why,
 	char *value;
 	size_t i;
 
-	if (word[0] == '\0' || has_prefix(word, "x-") ||
-	    has_prefix(word, "X-") || has_prefix(word, "comment=") ||
-	    IN_LIST(dropped_words, word))
+	if (is_dropped(word))
 		return 0;
 	if (IN_LIST(kernel_words, word))
 		return kernel_add(options, word, why, why_size);
