@@ -308,12 +308,20 @@ posix_dir_remove(struct env *env, const char *path)
 	return rmdir(path) < 0 ? -errno : 0;
 }
 
+/* What a call that needs room failed with.  A quota that is used up is a full disk to
+ * whoever has it: nothing is lost, and room may come (R11). */
+static int
+room_error(void)
+{
+	return errno == EDQUOT ? -ENOSPC : -errno;
+}
+
 static int
 posix_rename(struct env_dir *dir, const char *from, const char *to)
 {
 	int fd = dir_fd(dir);
 
-	return renameat(fd, from, fd, to) < 0 ? -errno : 0;
+	return renameat(fd, from, fd, to) < 0 ? room_error() : 0;
 }
 
 static int
@@ -364,7 +372,8 @@ open_file_fd(int dir, const char *name, unsigned flags, int *out)
 	if (fd < 0) {
 		/* What is neither readable nor writable as a file, such as a
 		 * directory, a socket or a FIFO without a reader. */
-		return errno == EISDIR || errno == ENXIO ? -EPERM : -errno;
+		return errno == EISDIR || errno == ENXIO ? -EPERM
+							 : room_error();
 	}
 	r = check_file(fd, flags);
 	if (r < 0) {
@@ -454,7 +463,7 @@ posix_file_write(struct env_file *file, uint64_t offset, const void *data,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return room_error();
 		/* POSIX leaves open what a write of nothing means; it must
 		 * not become a loop without end. */
 		if (n == 0)
@@ -486,7 +495,7 @@ posix_file_truncate(struct env_file *file, uint64_t size)
 {
 	while (ftruncate(file_fd(file), (off_t)size) < 0) {
 		if (errno != EINTR)
-			return -errno;
+			return room_error();
 	}
 	return 0;
 }
@@ -501,7 +510,7 @@ posix_file_allocate(struct env_file *file, uint64_t offset, uint64_t len)
 		if (errno == ENOSYS)
 			return -EOPNOTSUPP;
 		if (errno != EINTR)
-			return -errno;
+			return room_error();
 	}
 	return 0;
 }

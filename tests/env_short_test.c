@@ -45,14 +45,26 @@ interrupts(void)
 PLACE(int, fdatasync, (int fd), fd)
 PLACE(int, fsync, (int fd), fd)
 PLACE(int, ftruncate, (int fd, off_t size), fd, size)
-PLACE(int, fallocate, (int fd, int mode, off_t offset, off_t len), fd, mode,
-      offset, len)
 PLACE(int, fstatvfs, (int fd, struct statvfs *out), fd, out)
 PLACE(int, flock, (int fd, int how), fd, how)
 PLACE(ssize_t, getrandom, (void *buf, size_t len, unsigned flags), buf,
       disturbs &&len > SHORT_BYTES ? SHORT_BYTES : len, flags)
 PLACE(ssize_t, pread, (int fd, void *buf, size_t len, off_t offset), fd, buf,
       disturbs &&len > SHORT_BYTES ? SHORT_BYTES : len, offset)
+
+int __real_fallocate(int fd, int mode, off_t offset, off_t len);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t len);
+int
+__wrap_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	if (interrupts())
+		return -1;
+	if (last_error) {
+		errno = last_error;
+		return -1;
+	}
+	return __real_fallocate(fd, mode, offset, len);
+}
 
 ssize_t __real_pwrite(int fd, const void *buf, size_t len, off_t offset);
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t offset);
@@ -144,6 +156,16 @@ START_TEST(a_write_that_ends_in_the_middle_fails)
 }
 END_TEST
 
+START_TEST(a_quota_that_is_used_up_is_a_full_disk)
+{
+	char data[BYTES] = { 0 };
+
+	last_error = EDQUOT;
+	ck_assert_int_eq(env_file_write(file, 0, data, BYTES), -ENOSPC);
+	ck_assert_int_eq(env_file_allocate(file, 0, BYTES), -ENOSPC);
+}
+END_TEST
+
 START_TEST(a_write_of_nothing_is_not_tried_for_ever)
 {
 	writes_nothing = true;
@@ -161,6 +183,7 @@ main(void)
 	tcase_add_test(tcase, short_reads_and_writes_are_finished);
 	tcase_add_test(tcase, interrupted_calls_are_made_again);
 	tcase_add_test(tcase, a_write_that_ends_in_the_middle_fails);
+	tcase_add_test(tcase, a_quota_that_is_used_up_is_a_full_disk);
 	tcase_add_test(tcase, a_write_of_nothing_is_not_tried_for_ever);
 	suite_add_tcase(suite, tcase);
 	return suite_main(suite);
