@@ -76,16 +76,35 @@ zero_in_chunk(struct op *op, struct inode *inode, uint64_t chunk, size_t from,
 	return 0;
 }
 
+/* What is stored in whole chunks, of a file that was `full` before: without holes. */
+static int
+stored_whole(struct op *op, const struct inode *inode, bool full, uint64_t from,
+	     uint64_t to, uint64_t *out)
+{
+	const struct layout_attr *a = &inode->a;
+	uint64_t end = to << LAYOUT_CHUNK_BITS;
+
+	if (from == 0 && to == chunks_of(a->size)) {
+		*out = a->stored;
+		return 0;
+	}
+	if (!full)
+		return stored_between(op, inode, from, to, out);
+	*out = (end < a->size ? end : a->size) - (from << LAYOUT_CHUNK_BITS);
+	return 0;
+}
+
 /* Whole chunks, from `from` to before `to`. */
 static int
-zero_whole(struct op *op, struct inode *inode, uint64_t from, uint64_t to)
+zero_whole(struct op *op, struct inode *inode, bool full, uint64_t from,
+	   uint64_t to)
 {
 	uint64_t stored;
 	int rc;
 
 	if (from >= to)
 		return 0;
-	rc = stored_between(op, inode, from, to, &stored);
+	rc = stored_whole(op, inode, full, from, to, &stored);
 	if (!rc && stored > inode->a.stored)
 		rc = -EUCLEAN;
 	if (!rc)
@@ -100,6 +119,7 @@ zero_chunks(struct op *op, struct inode *inode, uint64_t from, uint64_t to)
 {
 	const size_t mask = LAYOUT_CHUNK - 1;
 	uint64_t first = chunk_of(from), last = chunk_of(to);
+	bool full = inode->a.stored == inode->a.size;
 	int rc = 0;
 
 	/* Behind the end of the file there is nothing to keep. */
@@ -114,7 +134,7 @@ zero_chunks(struct op *op, struct inode *inode, uint64_t from, uint64_t to)
 				   LAYOUT_CHUNK);
 	if (!rc && (to & mask))
 		rc = zero_in_chunk(op, inode, last, 0, to & mask);
-	return rc ? rc : zero_whole(op, inode, first, last);
+	return rc ? rc : zero_whole(op, inode, full, first, last);
 }
 
 /* Makes bytes of the file zeros, as far as it reaches. */
