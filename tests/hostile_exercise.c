@@ -118,9 +118,9 @@ read_one(struct tree *tree, uint64_t ino)
 	free(target);
 	answered("listxattr", tree_listxattr(tree, &kit_user, ino, (char *)buf,
 					     sizeof(buf), &len));
-	answered("getxattr", tree_getxattr(tree, &kit_user, ino,
-					   keyfs_str("user.a"), buf,
-					   sizeof(buf), &len));
+	answered("getxattr",
+		 tree_getxattr(tree, &kit_user, ino, keyfs_str("user.a"), buf,
+			       sizeof(buf), &len));
 	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
 		answered("read", tree_read(tree, &kit_user, ino, offsets[i],
 					   sizeof(buf), buf, &len));

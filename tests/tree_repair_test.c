@@ -440,8 +440,9 @@ main(void)
 	tcase_add_test(tcase, what_has_parts_gets_new_attributes);
 	tcase_add_test(tcase, a_lost_chunk_reads_as_zeros);
 	tcase_add_test(tcase, a_lost_extended_attribute_is_told);
-	tcase_add_test(tcase,
-		       extended_attributes_without_an_inode_are_removed_and_told);
+	tcase_add_test(
+		tcase,
+		extended_attributes_without_an_inode_are_removed_and_told);
 	tcase_add_test(tcase, what_has_no_name_is_in_lost_found);
 	tcase_add_test(tcase, a_circle_of_directories_is_cut);
 	tcase_add_test(tcase, keys_of_another_program_are_left_alone);
