@@ -299,7 +299,7 @@ mount_store(struct mount_line *line)
 	int status;
 
 	if (line->options.remount)
-		return remount(line);
+		return line->fake ? CMD_OK : remount(line);
 	status = resolved(line->store,
 			  path_absolute_nofollow(line->store, &store));
 	if (status == CMD_OK)

@@ -128,6 +128,8 @@ expect_error 1 "*" "$tmp/mount.keyfs" "$store"
 
 claim "a mount becomes read-only and writable again"
 expect 0 "" keyfs mount "$store" "$mnt"
+expect 0 "" "$tmp/mount.keyfs" "$store" "$mnt" -f -o remount,ro
+echo 4 >"$mnt/c" || fail "-f changed it"
 # As mount(8) calls it, which has the words of the table of mounts.
 expect 0 "" "$tmp/mount.keyfs" "$store" "$mnt" -o \
 	rw,nosuid,nodev,relatime,user_id=0,group_id=0,default_permissions,remount,ro
