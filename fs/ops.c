@@ -92,7 +92,7 @@ ops_init(void *userdata, struct fuse_conn_info *conn)
 	/* OPEN is answered ENOSYS: with ATOMIC_O_TRUNC the kernel would then
 	 * truncate nothing and old bytes would stay behind new ones. */
 	conn->want &= ~(unsigned)FUSE_CAP_ATOMIC_O_TRUNC;
-	/* Of what is written to privileges are cleared by want_missing_flags(). */
+	/* Its second version is wanted: below. */
 	conn->want &= ~(unsigned)FUSE_CAP_HANDLE_KILLPRIV;
 	conn->want |= conn->capable &
 		      (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
@@ -120,11 +120,13 @@ static bool
 clears_setid(const void *message, size_t len)
 {
 	const struct fuse_in_header *in = message;
-	const struct fuse_write_in *write = (const void *)(in + 1);
-	const struct fuse_setattr_in *setattr = (const void *)(in + 1);
+	const struct fuse_write_in *write;
+	const struct fuse_setattr_in *setattr;
 
 	if (len < sizeof(*in))
 		return false;
+	write = (const void *)(in + 1);
+	setattr = (const void *)(in + 1);
 	if (in->opcode == FUSE_WRITE && len >= sizeof(*in) + sizeof(*write))
 		return write->write_flags & FUSE_WRITE_KILL_SUIDGID;
 	if (in->opcode == FUSE_SETATTR && len >= sizeof(*in) + sizeof(*setattr))
@@ -147,7 +149,8 @@ ops_turn_end(void)
 }
 
 /* The message names one group of the caller; the others are looked up in /proc, for
- * the few operations that depend on them. */
+ * the few operations that depend on them.  Who is in more than these is not believed
+ * to be in the rest: a bit too many is cleared then, never one too few. */
 static bool
 in_group(void *arg, uint32_t gid)
 {

@@ -73,7 +73,8 @@ chunks_doom(struct op *op, struct inode *inode, uint64_t from, uint64_t to)
 	}
 	if (from > a->stale_to ||
 	    (to < a->stale_from && to < chunks_of(a->size))) {
-		/* Live chunks between the two: one range cannot say that. */
+		/* Live chunks between the two, as behind the end of the file there
+		 * are none: one range cannot say that. */
 		op->trim = inode->ino;
 		return OP_TRIM_FIRST;
 	}

@@ -119,12 +119,6 @@ compare_contents(const char *const name[SIDES])
 		close(fd[i]);
 }
 
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* The names of extended attributes in order, each with a zero behind. */
 static size_t
 list_xattrs(const char *name, char *out)
@@ -139,7 +133,7 @@ list_xattrs(const char *name, char *out)
 		differ("%s: listxattr: %s", name, strerror(errno));
 	for (const char *at = list; at < list + len; at += strlen(at) + 1)
 		sorted[count++] = at;
-	qsort(sorted, count, sizeof(sorted[0]), by_name);
+	qsort(sorted, count, sizeof(sorted[0]), by_bytes);
 	for (size_t i = 0; i < count; i++)
 		end = stpcpy(end, sorted[i]) + 1;
 	return (size_t)(end - out);
