@@ -385,13 +385,13 @@ check_idle_locked(struct keyfs_store *db) REQUIRES(&db->lock)
 	return -EBUSY;
 }
 
-/* Why there will be no idleness: compactions fail, again after the first failure has
- * given back the reserve. */
+/* Why there will be no idleness: flushes or compactions fail, again after the first
+ * failure has given back the reserve. */
 static int
 is_in_vain_locked(const struct keyfs_store *db, uint64_t flush_begun,
 		  uint64_t compact_failures) REQUIRES(&db->lock)
 {
-	int r = db_stuck_locked(db, flush_begun);
+	int r = db_stuck_locked(db, flush_begun + 1);
 
 	if (r == 0 && db->compact_failures > compact_failures + 1)
 		r = db->compact_error;

@@ -5,9 +5,12 @@
 
 #include "store/db.h"
 
-/* How many bytes are admitted by one question to the disk, at most and at least. */
+/* How many bytes are admitted by one question to the disk, at most and at least; and
+ * never more than a share of the reserve, which must hold them, with logs and tables,
+ * if others fill the disk before they are written. */
 #define GRANT_BYTES_MAX (UINT64_C(8) << 20)
 #define GRANT_BYTES_MIN (UINT64_C(64) << 10)
+#define GRANT_RESERVE_SHARE 4u
 
 #define RESERVE_NAME "RESERVE"
 /* What is not given back while the store is open: the next opening needs a log and
@@ -75,10 +78,13 @@ space_beyond(struct keyfs_store *db)
 void
 db_space_refresh(struct keyfs_store *db)
 {
+	uint64_t most = db->options.reserve_bytes / GRANT_RESERVE_SHARE;
 	uint64_t beyond = space_beyond(db), grant = beyond / 16;
 
-	if (grant > GRANT_BYTES_MAX)
-		grant = GRANT_BYTES_MAX;
+	if (most > GRANT_BYTES_MAX)
+		most = GRANT_BYTES_MAX;
+	if (grant > most)
+		grant = most;
 	if (grant < GRANT_BYTES_MIN)
 		grant = beyond < GRANT_BYTES_MIN ? beyond : GRANT_BYTES_MIN;
 	atomic_store_explicit(&db->space_left, grant, memory_order_relaxed);
