@@ -103,6 +103,10 @@ ops_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
 	conn->time_gran = 1;
+	/* Where a default list is inherited, the umask does not count. */
+	if (ops->acls)
+		conn->want |= conn->capable &
+			      (FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
 	want_missing_flags(ops, conn);
 	ops->connected = true;
 }
@@ -173,6 +177,8 @@ caller(fuse_req_t req, bool changes)
 				     .gid = ctx->gid,
 				     .nowait = !turn.may_wait,
 				     .clears_setid = turn.clears_setid,
+				     .umask =
+					     ops_of(req)->acls ? ctx->umask : 0,
 				     .in_group = in_group,
 				     .arg = req };
 }

@@ -30,6 +30,7 @@ struct ops {
 	struct handle_table *handles; /* borrowed */
 	double timeout_s;             /* of entries and attributes */
 	bool xattrs;                  /* there are extended attributes */
+	bool acls;                    /* and access control lists */
 	/* Answers `req` after tree_sync(), later and on another thread. */
 	void (*sync)(void *arg, fuse_req_t req);
 	void *sync_arg;

@@ -77,6 +77,7 @@ session_new(struct tree *tree, struct handle_table *table,
 	s->ops.tree = tree;
 	s->ops.handles = table;
 	s->ops.xattrs = !options->no_xattr;
+	s->ops.acls = options->acls;
 	s->ops.timeout_s =
 		options->timeout_s > 0 ? options->timeout_s : TIMEOUT_S;
 	pthread_mutex_init(&s->ops.dirs_lock, NULL);

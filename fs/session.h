@@ -22,6 +22,7 @@ struct session_options {
 	bool allow_other;
 	bool read_only;
 	bool no_xattr;    /* no extended attributes */
+	bool acls;        /* the tree was opened with them */
 	bool debug;       /* libfuse prints every request */
 	uint32_t threads; /* request threads; 0: processors, at most 8 */
 	/* How long a busy mount is served at its end; 0: 30 s. */

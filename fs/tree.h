@@ -46,6 +46,10 @@ struct tree_caller {
 	/* May not keep set-id bits on what it writes to or truncates (it has no
 	 * CAP_FSETID): they are cleared in the same operation. */
 	bool clears_setid;
+	/* Rights that new objects do not get, but where a default access control list
+	 * says what they get; 0 without tree_options.acls: the kernel has taken them
+	 * away. */
+	uint32_t umask;
 	/* Whether it is in a group other than `gid`; NULL: in none.  Takes no lock that
 	 * is held around a tree call. */
 	bool (*in_group)(void *arg, uint32_t gid);
@@ -68,6 +72,8 @@ struct tree_options {
 	uint32_t root_uid, root_gid;
 	uint32_t root_mode; /* permissions only; 0: 0755 */
 	bool read_only;
+	/* Access control lists can be seen and set, and are inherited. */
+	bool acls;
 	/* Called from the worker and from calls when a last name has gone and nobody
 	 * knows whether the object is still in use; returns true if it is (the kernel
 	 * holds it), and it is then kept until tree_forget_orphan().  NULL: never in use.
@@ -169,12 +175,15 @@ int tree_readlink(struct tree *tree, const struct tree_caller *caller,
 /* ---- Extended attributes ---- */
 
 /* Names are "user.", "trusted." or "security." and more, in all at most 255 bytes; values
- * 0 to TREE_XATTR_SIZE_MAX bytes.  Who may read and set which is the kernel's work.
+ * 0 to TREE_XATTR_SIZE_MAX bytes.  With tree_options.acls there are the two access
+ * control lists of fs/acl.h too; an access list changes the mode, and what the mode can
+ * say is kept there.  Who may read and set which is the kernel's work.
  * Any of the calls: -EOPNOTSUPP: another namespace.  -EINVAL: nothing after the dot.
  * -ERANGE: a longer name. */
 
 /* `flags`: 0, XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA) of setxattr(2).
- * -E2BIG: the value is too long.  -ENOSPC: more names than a list can hold. */
+ * -E2BIG: the value is too long.  -ENOSPC: more names than a list can hold.  -EINVAL: no
+ * access control list.  -EACCES: a default one, and no directory. */
 int
 tree_setxattr(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 	      struct keyfs_slice name, struct keyfs_slice value, int flags);
@@ -191,7 +200,8 @@ int tree_listxattr(struct tree *tree, const struct tree_caller *caller,
 		   uint64_t ino, char *buf, size_t size, size_t *out_len);
 
 int tree_removexattr(struct tree *tree, const struct tree_caller *caller,
-		     uint64_t ino, struct keyfs_slice name); /* -ENODATA */
+		     uint64_t ino,
+		     struct keyfs_slice name); /* -ENODATA, but for lists */
 
 /* ---- Contents ---- */
 

@@ -119,6 +119,13 @@ set_size(struct op *op, struct inode *inode, uint64_t size)
 	return rc;
 }
 
+static int
+set_mode(struct op *op, struct inode *inode, uint32_t mode)
+{
+	inode->a.mode = (inode->a.mode & S_IFMT) | (mode & 07777);
+	return inode_chmod_acl(op, inode);
+}
+
 static void
 set_times(const struct op *op, struct layout_attr *a, const struct setattr *s)
 {
@@ -151,8 +158,9 @@ setattr_step(struct op *op, void *arg)
 	if (rc)
 		return rc;
 	if (s->set & TREE_SET_MODE)
-		inode.a.mode =
-			(inode.a.mode & S_IFMT) | (s->want->mode & 07777);
+		rc = set_mode(op, &inode, s->want->mode);
+	if (rc)
+		return rc;
 	if (s->set & TREE_SET_UID)
 		inode.a.uid = s->want->uid;
 	if (s->set & TREE_SET_GID)

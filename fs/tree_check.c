@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/acl.h"
 #include "fs/tree_impl.h"
 
 /* What the attributes say, and what was counted. */
@@ -221,6 +222,9 @@ check_xattr(struct check *c, const struct layout_place *at,
 	if (value.len > LAYOUT_XATTR_SIZE_MAX)
 		return report_inode(c, at->ino,
 				    "an extended attribute is too long");
+	if (acl_is_name(at->name) && acl_check(value))
+		return report_inode(c, at->ino,
+				    "an access control list is damaged");
 	node->xattrs += at->name.len + 1;
 	return 0;
 }

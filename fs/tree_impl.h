@@ -245,7 +245,39 @@ entry_edit(struct op *op, const struct layout_entry *entry, struct inode *out);
 int name_find(struct op *op, uint64_t parent, struct keyfs_slice name,
 	      struct inode *out);
 
+/* ---- Extended attributes (tree_xattr.c) ---- */
+
+/* Below, the caller puts the inode, and has seen whether there is one of that name. */
+
+/* -ENODATA: there is none. */
+int xattr_peek(struct op *op, const struct inode *inode,
+	       struct keyfs_slice name, struct keyfs_slice *out);
+/* `value` is borrowed until the transaction has ended.  -ENOSPC: too many names. */
+int xattr_add(struct op *op, struct inode *inode, struct keyfs_slice name,
+	      struct keyfs_slice value);
+void xattr_replace(struct op *op, const struct inode *inode,
+		   struct keyfs_slice name, struct keyfs_slice value);
+int xattr_remove(struct op *op, struct inode *inode, struct keyfs_slice name);
+
+/* ---- Access control lists (tree_acl.c) ---- */
+
+/* Makes the mode what an access list says that is to be set.  *out_all: that was all of
+ * it, and there is nothing to store.  -EINVAL: no list.  -EOPNOTSUPP: a symbolic link.
+ * -EACCES: a default list for another object than a directory.  The caller puts the
+ * inode. */
+int inode_set_acl(struct op *op, struct inode *inode, struct keyfs_slice name,
+		  struct keyfs_slice list, bool *out_all);
+/* Makes an access list, if there is one, what the mode says. */
+int inode_chmod_acl(struct op *op, const struct inode *inode);
+/* Gives a new object what `parent` has it inherit: lists, or the mode without the
+ * caller's umask.  Requires: it has no extended attributes yet. */
+int
+inode_inherit(struct op *op, const struct inode *parent, struct inode *inode);
+
 /* ---- Privileges (tree_xattr.c) ---- */
+
+/* Whether the caller is in that group, or may do what those in it may. */
+bool op_in_group(const struct op *op, uint32_t gid);
 
 /* What a write, a truncation or a new owner takes from a file: security.capability and,
  * where `setid`, set-id bits.  The caller puts the inode. */

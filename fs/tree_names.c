@@ -108,6 +108,9 @@ make_step(struct op *op, void *arg)
 	if (rc)
 		return rc;
 	inode_make(op, m, &parent, &inode);
+	rc = inode_inherit(op, &parent, &inode);
+	if (rc)
+		return rc;
 	inode_put(op, &inode);
 	if (m->target.len)
 		txn_put(op->txn, layout_key_link(&key, m->ino), m->target);

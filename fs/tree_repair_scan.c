@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/acl.h"
 #include "fs/tree_repair_impl.h"
 
 /* ---- Nodes and names ---- */
@@ -132,6 +133,7 @@ xattr_of(struct tree_repair *r, struct repair_node *node,
 	uint32_t bytes = (uint32_t)at->name.len + 1;
 
 	if (value.len > LAYOUT_XATTR_SIZE_MAX ||
+	    (acl_is_name(at->name) && acl_check(value)) ||
 	    bytes > LAYOUT_XATTR_LIST_MAX - node->xattrs)
 		return drop(r, key, "a bad extended attribute: removed");
 	node->xattrs += bytes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tree_xattr.c - extended attributes, and what a change of a file takes from its
- * privileges.
+ * privileges.  Those that are access control lists: tree_acl.c.
  *
  * Each attribute is a key of its own, 'X' and its name.  The inode's own attributes say
  * how long the list of their names is, and every change of one changes them (ctime): so
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "fs/acl.h"
 #include "fs/tree_impl.h"
 
 _Static_assert(TREE_XATTR_SIZE_MAX == LAYOUT_XATTR_SIZE_MAX,
@@ -29,12 +30,14 @@ has_prefix(struct keyfs_slice name, const char *prefix)
 
 /* Others are not files' to have: "system." is made by filesystems themselves. */
 static int
-name_check(struct keyfs_slice name)
+name_check(const struct tree *tree, struct keyfs_slice name)
 {
 	static const char *const spaces[] = { "user.", "trusted.",
 					      "security." };
 	int rc = layout_xattr_check(name);
 
+	if (!rc && acl_is_name(name))
+		return tree->options.acls ? 0 : -EOPNOTSUPP;
 	for (size_t i = 0; rc == 0 && i < sizeof(spaces) / sizeof(*spaces); i++)
 		if (has_prefix(name, spaces[i]))
 			return name.len > strlen(spaces[i]) ? 0 : -EINVAL;
@@ -48,8 +51,7 @@ list_bytes(struct keyfs_slice name)
 	return (uint32_t)name.len + 1;
 }
 
-/* -ENODATA: there is none. */
-static int
+int
 xattr_peek(struct op *op, const struct inode *inode, struct keyfs_slice name,
 	   struct keyfs_slice *out)
 {
@@ -100,18 +102,30 @@ need_feature(struct op *op)
 	return 0;
 }
 
-static int
-add_name(struct op *op, struct inode *inode, struct keyfs_slice name)
+int
+xattr_add(struct op *op, struct inode *inode, struct keyfs_slice name,
+	  struct keyfs_slice value)
 {
+	struct layout_key key;
+
 	if (list_bytes(name) > LAYOUT_XATTR_LIST_MAX - inode->a.xattrs)
 		return -ENOSPC;
 	inode->a.xattrs += list_bytes(name);
+	txn_put(op->txn, layout_key_xattr(&key, inode->ino, name), value);
 	return need_feature(op);
 }
 
-/* Its key goes; the caller puts the inode. */
-static int
-take_name(struct op *op, struct inode *inode, struct keyfs_slice name)
+void
+xattr_replace(struct op *op, const struct inode *inode, struct keyfs_slice name,
+	      struct keyfs_slice value)
+{
+	struct layout_key key;
+
+	txn_put(op->txn, layout_key_xattr(&key, inode->ino, name), value);
+}
+
+int
+xattr_remove(struct op *op, struct inode *inode, struct keyfs_slice name)
 {
 	struct layout_key key;
 
@@ -123,29 +137,38 @@ take_name(struct op *op, struct inode *inode, struct keyfs_slice name)
 }
 
 static int
-setxattr_step(struct op *op, void *arg)
+set_value(struct op *op, struct inode *inode, const struct setxattr *s)
 {
-	const struct setxattr *s = arg;
 	struct keyfs_slice old;
-	struct layout_key key;
-	struct inode inode;
-	bool is_new;
-	int rc = inode_edit(op, s->ino, &inode);
+	int rc = xattr_peek(op, inode, s->name, &old);
+	bool is_new = rc == -ENODATA;
 
-	if (rc)
-		return rc;
-	rc = xattr_peek(op, &inode, s->name, &old);
-	is_new = rc == -ENODATA;
 	if (rc && !is_new)
 		return rc;
 	if (is_new && (s->flags & XATTR_REPLACE))
 		return -ENODATA;
 	if (!is_new && (s->flags & XATTR_CREATE))
 		return -EEXIST;
-	rc = is_new ? add_name(op, &inode, s->name) : 0;
+	if (is_new)
+		return xattr_add(op, inode, s->name, s->value);
+	xattr_replace(op, inode, s->name, s->value);
+	return 0;
+}
+
+static int
+setxattr_step(struct op *op, void *arg)
+{
+	const struct setxattr *s = arg;
+	bool is_all = false;
+	struct inode inode;
+	int rc = inode_edit(op, s->ino, &inode);
+
+	if (!rc && acl_is_name(s->name))
+		rc = inode_set_acl(op, &inode, s->name, s->value, &is_all);
+	if (!rc && !is_all)
+		rc = set_value(op, &inode, s);
 	if (rc)
 		return rc;
-	txn_put(op->txn, layout_key_xattr(&key, s->ino, s->name), s->value);
 	inode.a.ctime = op->now;
 	inode_put(op, &inode);
 	return 0;
@@ -156,7 +179,7 @@ tree_setxattr(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 	      struct keyfs_slice name, struct keyfs_slice value, int flags)
 {
 	struct setxattr s = { ino, name, value, flags };
-	int rc = name_check(name);
+	int rc = name_check(tree, name);
 
 	if (rc)
 		return rc;
@@ -177,8 +200,11 @@ removexattr_step(struct op *op, void *arg)
 
 	if (!rc)
 		rc = xattr_peek(op, &inode, s->name, &old);
+	/* The mode is always a list, so none can be missing. */
+	if (rc == -ENODATA && acl_is_name(s->name))
+		return 0;
 	if (!rc)
-		rc = take_name(op, &inode, s->name);
+		rc = xattr_remove(op, &inode, s->name);
 	if (rc)
 		return rc;
 	inode.a.ctime = op->now;
@@ -191,7 +217,7 @@ tree_removexattr(struct tree *tree, const struct tree_caller *caller,
 		 uint64_t ino, struct keyfs_slice name)
 {
 	struct setxattr s = { .ino = ino, .name = name };
-	int rc = name_check(name);
+	int rc = name_check(tree, name);
 
 	return rc ? rc : op_run(tree, caller, OP_RESERVE, removexattr_step, &s);
 }
@@ -201,7 +227,7 @@ tree_removexattr(struct tree *tree, const struct tree_caller *caller,
 struct getxattr {
 	uint64_t ino;
 	struct keyfs_slice name; /* getxattr */
-	bool trusted;            /* listxattr: those too */
+	bool trusted, acls;      /* listxattr: those too */
 	char *buf;
 	size_t size, len;
 	uint32_t listed; /* of all names, shown or not */
@@ -236,7 +262,7 @@ tree_getxattr(struct tree *tree, const struct tree_caller *caller, uint64_t ino,
 	struct getxattr g = {
 		.ino = ino, .name = name, .buf = buf, .size = size
 	};
-	int rc = name_check(name);
+	int rc = name_check(tree, name);
 
 	if (!rc)
 		rc = op_run(tree, caller, OP_READ, getxattr_step, &g);
@@ -262,7 +288,8 @@ list_each(void *arg, struct keyfs_slice key, struct keyfs_slice value,
 	if (bytes > LAYOUT_XATTR_LIST_MAX - g->listed)
 		return -EUCLEAN;
 	g->listed += bytes;
-	if (!g->trusted && has_prefix(place.name, "trusted."))
+	if ((!g->trusted && has_prefix(place.name, "trusted.")) ||
+	    (!g->acls && acl_is_name(place.name)))
 		return 0;
 	if (g->size != 0 && bytes > g->size - g->len)
 		return -ERANGE;
@@ -298,6 +325,7 @@ tree_listxattr(struct tree *tree, const struct tree_caller *caller,
 {
 	struct getxattr g = { .ino = ino,
 			      .trusted = !caller || caller->uid == 0,
+			      .acls = tree->options.acls,
 			      .buf = buf,
 			      .size = size };
 	int rc = op_run(tree, caller, OP_READ, listxattr_step, &g);
@@ -309,8 +337,8 @@ tree_listxattr(struct tree *tree, const struct tree_caller *caller,
 
 /* ---- Privileges ---- */
 
-static bool
-is_in_group(const struct op *op, uint32_t gid)
+bool
+op_in_group(const struct op *op, uint32_t gid)
 {
 	const struct tree_caller *caller = op->caller;
 
@@ -327,7 +355,7 @@ setid_bits(const struct op *op, const struct layout_attr *a)
 	uint32_t bits = a->mode & S_ISUID;
 
 	if ((a->mode & S_ISGID) &&
-	    ((a->mode & S_IXGRP) || !is_in_group(op, a->gid)))
+	    ((a->mode & S_IXGRP) || !op_in_group(op, a->gid)))
 		bits |= S_ISGID;
 	return bits;
 }
@@ -354,5 +382,5 @@ inode_drop_privs(struct op *op, struct inode *inode, bool setid)
 	rc = xattr_peek(op, inode, name, &value);
 	if (rc)
 		return rc == -ENODATA ? 0 : rc;
-	return take_name(op, inode, name);
+	return xattr_remove(op, inode, name);
 }

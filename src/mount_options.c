@@ -103,6 +103,22 @@ parse_count(const char *value, unsigned long most, uint32_t *out)
 }
 
 static bool
+set_acl(struct mount_options *options, const char *value)
+{
+	(void)value;
+	options->session.acls = true;
+	return true;
+}
+
+static bool
+set_noacl(struct mount_options *options, const char *value)
+{
+	(void)value;
+	options->session.acls = false;
+	return true;
+}
+
+static bool
 set_allow_other(struct mount_options *options, const char *value)
 {
 	(void)value;
@@ -234,6 +250,7 @@ set_timeout(struct mount_options *options, const char *value)
 }
 
 static const struct option_word own_words[] = {
+	{ "acl", NULL, set_acl },
 	{ "allow_other", NULL, set_allow_other },
 	{ "commit_interval", "seconds, 0 for every operation",
 	  set_commit_interval },
@@ -241,6 +258,7 @@ static const struct option_word own_words[] = {
 	{ "debug", NULL, set_debug },
 	{ "lock_wait", "seconds", set_lock_wait },
 	{ "memory", "a size such as 256M", set_memory },
+	{ "noacl", NULL, set_noacl },
 	{ "nonempty", NULL, set_nonempty },
 	{ "noxattr", NULL, set_noxattr },
 	{ "remount", NULL, set_remount },
@@ -383,5 +401,11 @@ mount_options_parse(struct mount_options *options, const char *list, char *why,
 	while (r == 0 && (word = strsep(&rest, ",")) != NULL)
 		r = parse_word(options, word, why, why_size);
 	free(copy);
+	if (r == 0 && options->session.acls && options->session.no_xattr) {
+		snprintf(why, why_size,
+			 "acl and noxattr: access control lists "
+			 "are extended attributes");
+		r = -EINVAL;
+	}
 	return r;
 }

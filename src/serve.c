@@ -30,6 +30,7 @@ server_open_tree(struct server *server)
 		.root_uid = getuid(),
 		.root_gid = getgid(),
 		.read_only = server->serve->options->session.read_only,
+		.acls = server->serve->options->session.acls,
 		.in_use = handle_table_in_use,
 	};
 	int r;

@@ -50,6 +50,18 @@ START_TEST(scrubbing_can_be_turned_off)
 }
 END_TEST
 
+START_TEST(access_control_lists_are_extended_attributes)
+{
+	ck_assert_int_eq(parse("acl"), 0);
+	ck_assert(options.session.acls);
+	ck_assert_int_eq(parse("acl,noacl,noxattr"), 0);
+	ck_assert(!options.session.acls);
+	ck_assert_int_eq(parse("acl,noxattr"), -EINVAL);
+	ck_assert_str_eq(why, "acl and noxattr: access control lists are "
+			      "extended attributes");
+}
+END_TEST
+
 START_TEST(the_last_of_ro_and_rw_holds)
 {
 	ck_assert_int_eq(parse("ro,rw"), 0);
@@ -141,6 +153,7 @@ main(void)
 
 	tcase_add_test(tcase, our_options_reach_store_and_session);
 	tcase_add_test(tcase, scrubbing_can_be_turned_off);
+	tcase_add_test(tcase, access_control_lists_are_extended_attributes);
 	tcase_add_test(tcase, the_last_of_ro_and_rw_holds);
 	tcase_add_test(tcase, an_interval_of_0_is_every_operation);
 	tcase_add_test(tcase,
