@@ -64,6 +64,9 @@ const struct cmd *cmd_find(const char *name);
 /* What `keyfs help NAME` prints. */
 void cmd_explain(const struct cmd *cmd);
 
+/* What `keyfs --version` prints. */
+void cmd_version(void);
+
 /* Run as the helpers of mount(8) and umount(8), with the arguments and exit
  * statuses that those expect. */
 int cmd_mount_helper(int argc, char **argv);

@@ -319,10 +319,40 @@ add_options(struct mount_line *line, const char *list)
 {
 	char why[256];
 
-	line->list = list;
 	if (mount_options_parse(&line->options, list, why, sizeof(why)) == 0)
 		return CMD_OK;
 	return cmd_usage(&cmd_mount, "%s", why);
+}
+
+/* What mounts nothing.  Whether `option` is that. */
+static bool
+is_answered(int option)
+{
+	if (option == 'h')
+		cmd_explain(&cmd_mount);
+	else if (option == 'V')
+		cmd_version();
+	return option == 'h' || option == 'V';
+}
+
+/* The letters that FUSE filesystems share. */
+static int
+take_letter(struct mount_line *line, int option)
+{
+	switch (option) {
+	case 'd':
+		return add_options(line, "debug");
+	case 'f':
+		line->foreground = true;
+		return CMD_OK;
+	case 's':
+		return add_options(line, "threads=1");
+	case 'o':
+		line->list = optarg;
+		return add_options(line, optarg);
+	default:
+		return CMD_USAGE;
+	}
 }
 
 static int
@@ -332,12 +362,11 @@ mount_run(int argc, char **argv)
 	int option;
 
 	mount_options_init(&line.options);
-	while ((option = cmd_option(&cmd_mount, argc, argv, "fo:", NULL)) !=
+	while ((option = cmd_option(&cmd_mount, argc, argv, "dfhso:V", NULL)) !=
 	       -1) {
-		if (option == '?')
-			return CMD_USAGE;
-		line.foreground |= option == 'f';
-		if (option == 'o' && add_options(&line, optarg) != CMD_OK)
+		if (is_answered(option))
+			return CMD_OK;
+		if (take_letter(&line, option) != CMD_OK)
 			return CMD_USAGE;
 	}
 	if (argc - optind != 2)
@@ -357,12 +386,16 @@ cmd_mount_helper(int argc, char **argv)
 
 	mount_options_init(&line.options);
 	while ((option = cmd_option(&cmd_mount, argc, argv,
-				    "sfnvN:t:o:", NULL)) != -1) {
+				    "hVsfnvN:t:o:", NULL)) != -1) {
+		if (is_answered(option))
+			return 0;
 		if (option == '?')
 			return CMD_HELPER_USAGE;
 		line.fake |= option == 'f';
 		if (option == 'o' && add_options(&line, optarg) != CMD_OK)
 			return CMD_HELPER_USAGE;
+		if (option == 'o')
+			line.list = optarg;
 	}
 	if (argc - optind != 2) {
 		cmd_usage(&cmd_mount, "needs a store and a mountpoint");
@@ -376,11 +409,15 @@ cmd_mount_helper(int argc, char **argv)
 
 const struct cmd cmd_mount = {
 	.name = "mount",
-	.synopsis = "[-f] [-o OPTION[,OPTION]...] STORE MOUNTPOINT",
+	.synopsis = "[-dfhsV] [-o OPTION[,OPTION]...] STORE MOUNTPOINT",
 	.summary = "Mount a store as a directory",
 	.details = "Makes the store if STORE is absent or an empty directory.  "
-		   "Returns when the\nmount answers; with -f it serves in the "
-		   "foreground.  Options, more in keyfs(1):\n\n"
+		   "Returns when the\nmount answers.\n\n"
+		   "  -f      serve in the foreground\n"
+		   "  -d      the same, and print every request\n"
+		   "  -s      answer one request after the other\n"
+		   "  -h, -V  print this, or the versions\n\n"
+		   "Options, more in keyfs(1):\n\n"
 		   "  ro                  change nothing\n"
 		   "  allow_other         for other users too\n"
 		   "  commit_interval=S   make writes durable after S seconds "

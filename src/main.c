@@ -82,11 +82,10 @@ cmd_find(const char *name)
 	return NULL;
 }
 
-static int
-print_version(void)
+void
+cmd_version(void)
 {
 	printf("keyfs %s\nlibfuse %s\n", keyfs_version(), fuse_pkgversion());
-	return CMD_OK;
 }
 
 /* An answer that did not reach its reader (a full disk, a closed pipe) is a
@@ -139,8 +138,10 @@ main(int argc, char **argv)
 		log_error("no command: `keyfs help` lists them");
 		return CMD_USAGE;
 	}
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
-		return flush_answer(print_version());
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		cmd_version();
+		return flush_answer(CMD_OK);
+	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		return flush_answer(cmd_help.run(argc - 1, argv + 1));
 	cmd = cmd_find(argv[1]);

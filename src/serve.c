@@ -11,6 +11,7 @@
 #include "src/cmd.h"
 #include "src/log.h"
 #include "src/notify.h"
+#include "src/protect.h"
 
 struct server {
 	const struct serve *serve;
@@ -144,6 +145,7 @@ serve_run(const struct serve *serve)
 	struct server server = { .serve = serve };
 	int status;
 
+	protect_daemon();
 	status = server_open_store(&server);
 	if (status == CMD_OK)
 		status = server_mount(&server);

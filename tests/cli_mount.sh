@@ -74,6 +74,46 @@ status=$?
 [[ $status -eq 0 ]] || fail "status $status"
 expect 0 "4" keyfs get "$store" c
 
+# Flags of each of its threads: 0x80000 is PF_MEMALLOC_NOIO.
+# shellcheck disable=SC2317 # expect calls it
+threads_without_io() {
+	cut -d ' ' -f 9 /proc/"$(daemon_pid "$store")"/task/*/stat |
+		while read -r flags; do echo $((flags & 0x80000 ? 1 : 0)); done |
+		sort | uniq -c | awk '{ print $2 }'
+}
+
+# shellcheck disable=SC2317 # expect calls it
+oom_score() {
+	cat /proc/"$(daemon_pid "$store")"/oom_score_adj
+}
+
+# Takes CAP_SYS_RESOURCE, which root in a container may lack.
+if (echo -1 >/proc/self/oom_score_adj) 2>/dev/null; then
+	claim "the daemon is kept from waiting for itself, and alive, when memory is short"
+	expect 0 "" keyfs mount "$store" "$mnt"
+	expect 0 "1" threads_without_io
+	expect 0 "-900" oom_score
+	expect 0 "" keyfs umount "$mnt"
+fi
+
+claim "what somebody says of killing it stays"
+expect 0 "" choom -n 300 -- "$KEYFS" mount "$store" "$mnt"
+expect 0 "300" oom_score
+expect 0 "" keyfs umount "$mnt"
+
+claim "the letters that FUSE filesystems share"
+expect 0 "$(keyfs help mount)" keyfs mount -h
+expect 0 "$(keyfs --version)" keyfs mount -V "$store" "$mnt"
+"$KEYFS" mount -d -s "$store" "$mnt" >"$tmp/requests" 2>&1 &
+for _ in {1..100}; do
+	mountpoint -q "$mnt" && break
+	sleep 0.1
+done
+expect 0 "4" cat "$mnt/c"
+expect 0 "" keyfs umount "$mnt"
+wait $!
+grep -q LOOKUP "$tmp/requests" || fail "no request is printed"
+
 claim "a service manager is told when the mount answers and when it ends"
 ./tests/fs_ops notified "$tmp/notify" 2 >"$tmp/states" &
 listener=$!
