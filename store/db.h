@@ -274,6 +274,11 @@ void db_reserve_restore(struct keyfs_store *db);
 size_t
 db_memtable_bytes_locked(const struct keyfs_store *db) REQUIRES(&db->lock);
 
+/* ---- db_stats.c ---- */
+
+/* All that keyfs_stats_get() can tell. */
+void db_stats_fill(struct keyfs_store *db, struct keyfs_stats *out);
+
 /* ---- db_write.c ---- */
 
 /* Seals the active memtable if it holds anything.  Waits for room unless KEYFS_NOWAIT
