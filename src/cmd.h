@@ -44,6 +44,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_check;
+extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_get;
 extern const struct cmd cmd_help;
 extern const struct cmd cmd_ls;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "src/cmd.h"
 #include "src/log.h"
@@ -15,8 +16,9 @@
 #define NAME_MAX_COMPARED 31
 
 const struct cmd *const cmd_table[] = {
-	&cmd_mount, &cmd_umount, &cmd_get,   &cmd_put,    &cmd_rm,   &cmd_ls,
-	&cmd_sync,  &cmd_stats,  &cmd_check, &cmd_repair, &cmd_help, NULL,
+	&cmd_mount,  &cmd_umount, &cmd_get,   &cmd_put,   &cmd_rm,
+	&cmd_ls,     &cmd_sync,   &cmd_stats, &cmd_check, &cmd_repair,
+	&cmd_doctor, &cmd_help,   NULL,
 };
 
 /* The least number of insertions, removals and replacements that make `a` into
@@ -121,10 +123,26 @@ is_called(const char *helper)
 		strcmp(name + len, ".fuse.keyfs") == 0);
 }
 
+/* Each table of a store is an open file, of 32 MiB: with the usual soft limit, 1024, a
+ * store of more than 32 GiB would not open.  That limit is there for users of
+ * select(2), of which this is none. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct cmd *cmd;
+
+	raise_file_limit();
 
 	if (is_called("mount"))
 		return cmd_mount_helper(argc, argv);

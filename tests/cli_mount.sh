@@ -20,6 +20,14 @@ expect_error 4 "keyfs: mount: $store: it is mounted already, on $mnt" \
 expect_error 4 "*: $store is mounted there already" \
 	keyfs mount "$tmp/store2" "$mnt"
 
+claim "as many files may be open as the system allows"
+expect 0 "" keyfs umount "$mnt"
+expect 0 "" prlimit --nofile=256: "$KEYFS" mount "$store" "$mnt"
+limits=$(prlimit --nofile --output SOFT,HARD --noheadings \
+	--pid "$(daemon_pid "$store")")
+read -r soft hard <<<"$limits"
+[[ $soft == "$hard" ]] || fail "$limits"
+
 claim "umount waits for a user who is just going"
 echo x >"$mnt/going"
 sleep 0.2 9<"$mnt/going" &
