@@ -272,16 +272,18 @@ static const struct option_word own_words[] = {
 };
 
 static const char *const kernel_words[] = {
-	"async",  "atime",   "dev",   "diratime",   "dirsync",
-	"exec",   "noatime", "nodev", "nodiratime", "noexec",
-	"nosuid", "suid",    "sync",
+	"async", "atime",  "dev",    "dirsync", "exec", "noatime",
+	"nodev", "noexec", "nosuid", "suid",    "sync",
 };
 
+/* diratime and nodiratime: libfuse 3.14 refuses them, and reading changes no time
+ * with or without. */
 static const char *const dropped_words[] = {
-	"_netdev",  "auto",   "default_permissions",
-	"defaults", "group",  "noauto",
-	"nofail",   "nouser", "owner",
-	"relatime", "user",   "users",
+	"_netdev",  "auto",       "default_permissions",
+	"defaults", "diratime",   "group",
+	"noauto",   "nodiratime", "nofail",
+	"nouser",   "owner",      "relatime",
+	"user",     "users",
 };
 
 /* What libfuse tells the kernel: a remount brings it back from the table of mounts. */

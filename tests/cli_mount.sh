@@ -166,7 +166,7 @@ expect_error 2 "*: no option -x*" keyfs mount -x "$store" "$mnt"
 claim "the helper of mount(8) takes its command line"
 ln -s "$KEYFS" "$tmp/mount.keyfs"
 expect 0 "" "$tmp/mount.keyfs" "$store" "$mnt" \
-	-o rw,noatime,nofail,x-systemd.automount,memory=8M
+	-o rw,noatime,nodiratime,nofail,x-systemd.automount,memory=8M
 expect 0 "4" cat "$mnt/c"
 grep -q "^$store $mnt fuse.keyfs .*noatime" /proc/self/mounts ||
 	fail "$(grep "$mnt" /proc/self/mounts)"

@@ -87,7 +87,8 @@ END_TEST
 START_TEST(kernel_words_are_handed_on_and_fstab_words_dropped)
 {
 	ck_assert_int_eq(parse("noatime,_netdev,nodev,,x-systemd.automount,"
-			       "X-mount.mkdir,defaults,comment=a b,nosuid"),
+			       "X-mount.mkdir,defaults,comment=a b,nosuid,"
+			       "nodiratime"),
 			 0);
 	ck_assert_str_eq(options.kernel, "noatime,nodev,nosuid");
 }
