@@ -376,7 +376,8 @@ parse_word(struct mount_options *options, char *word, char *why,
 		if (strcmp(own_words[i].name, word) == 0)
 			return own_set(options, &own_words[i], value, why,
 				       why_size);
-	snprintf(why, why_size, "no option \"%s\"; keyfs(1) lists them", word);
+	snprintf(why, why_size, "no option \"%s\"; mount.keyfs(8) lists them",
+		 word);
 	return -EINVAL;
 }
 

@@ -97,8 +97,8 @@ END_TEST
 static const struct {
 	const char *list, *why;
 } refused[] = {
-	{ "colour", "no option \"colour\"; keyfs(1) lists them" },
-	{ "ro,colour=red", "no option \"colour\"; keyfs(1) lists them" },
+	{ "colour", "no option \"colour\"; mount.keyfs(8) lists them" },
+	{ "ro,colour=red", "no option \"colour\"; mount.keyfs(8) lists them" },
 	{ "memory", "option memory needs a size such as 256M" },
 	{ "memory=", "option memory is \"\"; it needs a size such as 256M" },
 	{ "memory=-1",
