@@ -38,6 +38,7 @@ struct cmd {
 	const char *synopsis; /* what follows the name; "" for nothing */
 	const char *summary;  /* one line, no full stop */
 	const char *details;  /* lines for `keyfs help NAME`; "" for none */
+	void (*more)(void);   /* prints what follows them; NULL: nothing does */
 
 	/* Runs with argv[0] the command's name; returns an exit status. */
 	int (*run)(int argc, char **argv);

@@ -19,7 +19,7 @@ help_list(void)
 		printf("  %-8s %s\n", (*c)->name, (*c)->summary);
 	puts("\n`keyfs help COMMAND` explains one; `keyfs --version` names "
 	     "the\n"
-	     "versions; keyfs(1) has everything.");
+	     "versions; keyfs(1) and mount.keyfs(8) have the rest.");
 }
 
 void
@@ -29,6 +29,8 @@ cmd_explain(const struct cmd *cmd)
 	       cmd->summary);
 	if (cmd->details[0] != '\0')
 		printf("\n%s\n", cmd->details);
+	if (cmd->more != NULL)
+		cmd->more();
 }
 
 static int

@@ -412,18 +412,21 @@ const struct cmd cmd_mount = {
 	.synopsis = "[-dfhsV] [-o OPTION[,OPTION]...] STORE MOUNTPOINT",
 	.summary = "Mount a store as a directory",
 	.details = "Makes the store if STORE is absent or an empty directory.  "
-		   "Returns when the\nmount answers.\n\n"
-		   "  -f      serve in the foreground\n"
-		   "  -d      the same, and print every request\n"
-		   "  -s      answer one request after the other\n"
-		   "  -h, -V  print this, or the versions\n\n"
-		   "Options, more in keyfs(1):\n\n"
-		   "  ro                  change nothing\n"
-		   "  allow_other         for other users too\n"
-		   "  commit_interval=S   make writes durable after S seconds "
-		   "(5); "
-		   "0: each\n"
-		   "  memory=SIZE         the budget of the store (256M)\n"
-		   "  nonempty            hide the files in MOUNTPOINT",
+		   "Returns when the
+mount answers.
+
+"
+		   "  -f      serve in the foreground
+"
+		   "  -d      the same, and print every request
+"
+		   "  -s      answer one request after the other
+"
+		   "  -h, -V  print this, or the versions
+
+"
+		   "Options, more in mount.keyfs(8):
+",
+	.more = mount_options_print,
 	.run = mount_run,
 };

@@ -22,7 +22,9 @@ typedef bool (*set_fn)(struct mount_options *options, const char *value);
 
 struct option_word {
 	const char *name;
-	const char *values; /* for the message; NULL: the option has no value */
+	const char *values;  /* for the message; NULL: it has none */
+	const char *value;   /* for the list, where it stands behind a '=' */
+	const char *summary; /* for the list, with the default */
 	set_fn set;
 };
 
@@ -250,25 +252,38 @@ set_timeout(struct mount_options *options, const char *value)
 }
 
 static const struct option_word own_words[] = {
-	{ "acl", NULL, set_acl },
-	{ "allow_other", NULL, set_allow_other },
-	{ "commit_interval", "seconds, 0 for every operation",
+	{ "acl", NULL, "", "POSIX access control lists", set_acl },
+	{ "allow_other", NULL, "", "for other users too", set_allow_other },
+	{ "commit_interval", "seconds, 0 for every operation", "S",
+	  "make writes durable after S seconds (5); 0: each",
 	  set_commit_interval },
-	{ "compression", "lz4 or none", set_compression },
-	{ "debug", NULL, set_debug },
-	{ "lock_wait", "seconds", set_lock_wait },
-	{ "memory", "a size such as 256M", set_memory },
-	{ "noacl", NULL, set_noacl },
-	{ "nonempty", NULL, set_nonempty },
-	{ "noxattr", NULL, set_noxattr },
-	{ "remount", NULL, set_remount },
-	{ "ro", NULL, set_ro },
-	{ "rw", NULL, set_rw },
-	{ "scrub", "bytes a second such as 1M, or off", set_scrub },
-	{ "scrub_interval", "seconds, 1 or more", set_scrub_interval },
-	{ "stop_timeout", "seconds", set_stop_timeout },
-	{ "threads", "a number from 1 to 64", set_threads },
-	{ "timeout", "seconds", set_timeout },
+	{ "compression", "lz4 or none", "lz4|none",
+	  "how tables are written (lz4)", set_compression },
+	{ "debug", NULL, "", "print every request, in the foreground",
+	  set_debug },
+	{ "lock_wait", "seconds", "S",
+	  "wait S seconds for another to close the store (10)", set_lock_wait },
+	{ "memory", "a size such as 256M", "SIZE",
+	  "the budget of the store (256M)", set_memory },
+	{ "noacl", NULL, "", "none of them, the default", set_noacl },
+	{ "nonempty", NULL, "", "hide the files in MOUNTPOINT", set_nonempty },
+	{ "noxattr", NULL, "", "no extended attributes", set_noxattr },
+	{ "remount", NULL, "", "change the kernel's options of what is mounted",
+	  set_remount },
+	{ "ro", NULL, "", "change nothing", set_ro },
+	{ "rw", NULL, "", "for writing too, the default", set_rw },
+	{ "scrub", "bytes a second such as 1M, or off", "SIZE|off",
+	  "bytes checked in a second, in the background (1M)", set_scrub },
+	{ "scrub_interval", "seconds, 1 or more", "S",
+	  "from one pass over the store to the next (a week)",
+	  set_scrub_interval },
+	{ "stop_timeout", "seconds", "S",
+	  "serve a busy mount S seconds after a signal (30)",
+	  set_stop_timeout },
+	{ "threads", "a number from 1 to 64", "N",
+	  "answer requests (one a processor, at most 8)", set_threads },
+	{ "timeout", "seconds", "S",
+	  "the kernel keeps names and attributes (days)", set_timeout },
 };
 
 static const char *const kernel_words[] = {
@@ -411,4 +426,23 @@ mount_options_parse(struct mount_options *options, const char *list, char *why,
 		r = -EINVAL;
 	}
 	return r;
+}
+
+void
+mount_options_print(void)
+{
+	char form[32];
+	size_t i;
+
+	for (i = 0; i < sizeof(own_words) / sizeof(own_words[0]); i++) {
+		const struct option_word *own = &own_words[i];
+
+		snprintf(form, sizeof(form), "%s%s%s", own->name,
+			 own->values == NULL ? "" : "=", own->value);
+		printf("  %-22s %s\n", form, own->summary);
+	}
+	fputs("\nOf the kernel:", stdout);
+	for (i = 0; i < sizeof(kernel_words) / sizeof(kernel_words[0]); i++)
+		printf(" %s", kernel_words[i]);
+	putchar('\n');
 }

@@ -33,4 +33,8 @@ void mount_options_init(struct mount_options *options);
 int mount_options_parse(struct mount_options *options, const char *list,
 			char *why, size_t why_size);
 
+/* Prints the options but for those that are dropped: ours a line each, then the
+ * kernel's. */
+void mount_options_print(void);
+
 #endif
