@@ -409,24 +409,15 @@ cmd_mount_helper(int argc, char **argv)
 
 const struct cmd cmd_mount = {
 	.name = "mount",
-	.synopsis = "[-dfhsV] [-o OPTION[,OPTION]...] STORE MOUNTPOINT",
+	.synopsis = "[-d] [-f] [-h] [-s] [-V] [-o OPTION[,OPTION]...] STORE MOUNTPOINT",
 	.summary = "Mount a store as a directory",
 	.details = "Makes the store if STORE is absent or an empty directory.  "
-		   "Returns when the
-mount answers.
-
-"
-		   "  -f      serve in the foreground
-"
-		   "  -d      the same, and print every request
-"
-		   "  -s      answer one request after the other
-"
-		   "  -h, -V  print this, or the versions
-
-"
-		   "Options, more in mount.keyfs(8):
-",
+		   "Returns when the\nmount answers.\n\n"
+		   "  -f      serve in the foreground\n"
+		   "  -d      the same, and print every request\n"
+		   "  -s      answer one request after the other\n"
+		   "  -h, -V  print this, or the versions\n\n"
+		   "Options, more in mount.keyfs(8):\n",
 	.more = mount_options_print,
 	.run = mount_run,
 };

@@ -5,12 +5,12 @@
 # Installed under the name `keyfs` where the package bash-completion looks for it;
 # without that, source it.  tests/completion.sh compares it with `keyfs help`.
 
-_keyfs_commands='mount umount get put rm ls sync stats check repair help'
+_keyfs_commands='mount umount get put rm ls sync stats check repair doctor help'
 
 # A '=' says that a value follows.
 _keyfs_mount_options='
-	allow_other commit_interval= compression= debug lock_wait= memory=
-	nonempty noxattr remount ro rw scrub= scrub_interval= stop_timeout=
+	acl allow_other commit_interval= compression= debug lock_wait= memory=
+	noacl nonempty noxattr remount ro rw scrub= scrub_interval= stop_timeout=
 	threads= timeout=
 	async atime dev dirsync exec noatime nodev noexec nosuid suid sync'
 
@@ -84,9 +84,9 @@ _keyfs_offer_arguments() {
 _keyfs_offer_options() {
 	case $1 in
 	ls) _keyfs_offer '' '-l -R --json' ;;
-	mount) _keyfs_offer '' '-f -o' ;;
+	mount) _keyfs_offer '' '-d -f -h -s -V -o' ;;
 	rm) _keyfs_offer '' '-r' ;;
-	stats) _keyfs_offer '' '--json' ;;
+	doctor | stats) _keyfs_offer '' '--json' ;;
 	esac
 }
 
