@@ -32,7 +32,6 @@
 struct mount_line {
 	struct mount_options options;
 	const char *store, *mountpoint; /* as given */
-	const char *list;               /* the last -o */
 	bool foreground;
 	bool fake; /* mount -f: all but the mounting */
 };
@@ -91,10 +90,7 @@ check_mountpoint(const char *mountpoint, bool nonempty)
 {
 	struct stat st;
 	char *there;
-	int status = clear_dead_mounts(mountpoint);
 
-	if (status != CMD_OK)
-		return status;
 	if (stat(mountpoint, &st) < 0) {
 		if (errno == ENOENT) {
 			log_error("mount: %s: no such directory; make it first",
@@ -239,9 +235,10 @@ serve_paths(struct mount_line *line, const char *store, const char *mountpoint)
 			       .mountpoint = mountpoint,
 			       .options = &line->options,
 			       .ready = foreground_ready };
-	int status;
+	int status = line->fake ? CMD_OK : clear_dead_mounts(mountpoint);
 
-	status = check_mountpoint(mountpoint, line->options.nonempty);
+	if (status == CMD_OK)
+		status = check_mountpoint(mountpoint, line->options.nonempty);
 	if (status == CMD_OK)
 		status = check_paths(store, mountpoint);
 	if (status != CMD_OK || line->fake)
@@ -269,22 +266,28 @@ resolved(const char *path, int r)
 
 /* `mount -o remount,ro MOUNTPOINT` calls the helper.  The flags are the kernel's alone:
  * with -i mount(8) calls nobody.  What is not named must stay, above all what protects
- * (a remount sets all flags), so it comes before what is. */
+ * (a remount sets all flags), so it comes before what is.  Only words for the kernel are
+ * handed on: the others, which mount(8) brings back from the table of mounts, it may
+ * refuse. */
 static int
 remount(const struct mount_line *line)
 {
+	const struct mount_options *options = &line->options;
 	struct statvfs st;
+	bool read_only;
 	char *list;
 
 	if (statvfs(line->mountpoint, &st) < 0)
 		return cmd_fail(&cmd_mount, line->mountpoint, -errno);
-	if (asprintf(&list, "%s%s%s%s%s%s%s",
-		     st.f_flag & ST_RDONLY ? "ro," : "rw,",
-		     st.f_flag & ST_NOSUID ? "nosuid," : "",
-		     st.f_flag & ST_NODEV ? "nodev," : "",
-		     st.f_flag & ST_NOEXEC ? "noexec," : "",
-		     st.f_flag & ST_NOATIME ? "noatime," : "",
-		     st.f_flag & ST_SYNCHRONOUS ? "sync," : "", line->list) < 0)
+	read_only = options->access_said ? options->session.read_only
+					 : st.f_flag & ST_RDONLY;
+	if (asprintf(&list, "remount,%s%s%s%s%s%s%s%s", read_only ? "ro" : "rw",
+		     st.f_flag & ST_NOSUID ? ",nosuid" : "",
+		     st.f_flag & ST_NODEV ? ",nodev" : "",
+		     st.f_flag & ST_NOEXEC ? ",noexec" : "",
+		     st.f_flag & ST_NOATIME ? ",noatime" : "",
+		     st.f_flag & ST_SYNCHRONOUS ? ",sync" : "",
+		     options->kernel[0] ? "," : "", options->kernel) < 0)
 		return cmd_fail(&cmd_mount, line->mountpoint, -ENOMEM);
 	execlp("mount", "mount", "-i", "-t", "fuse.keyfs", "-o", list,
 	       line->store, line->mountpoint, (char *)NULL);
@@ -348,7 +351,6 @@ take_letter(struct mount_line *line, int option)
 	case 's':
 		return add_options(line, "threads=1");
 	case 'o':
-		line->list = optarg;
 		return add_options(line, optarg);
 	default:
 		return CMD_USAGE;
@@ -394,8 +396,6 @@ cmd_mount_helper(int argc, char **argv)
 		line.fake |= option == 'f';
 		if (option == 'o' && add_options(&line, optarg) != CMD_OK)
 			return CMD_HELPER_USAGE;
-		if (option == 'o')
-			line.list = optarg;
 	}
 	if (argc - optind != 2) {
 		cmd_usage(&cmd_mount, "needs a store and a mountpoint");
@@ -409,7 +409,8 @@ cmd_mount_helper(int argc, char **argv)
 
 const struct cmd cmd_mount = {
 	.name = "mount",
-	.synopsis = "[-d] [-f] [-h] [-s] [-V] [-o OPTION[,OPTION]...] STORE MOUNTPOINT",
+	.synopsis = "[-d] [-f] [-h] [-s] [-V] [-o OPTION[,OPTION]...] STORE "
+		    "MOUNTPOINT",
 	.summary = "Mount a store as a directory",
 	.details = "Makes the store if STORE is absent or an empty directory.  "
 		   "Returns when the\nmount answers.\n\n"

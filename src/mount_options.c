@@ -201,6 +201,7 @@ set_ro(struct mount_options *options, const char *value)
 {
 	(void)value;
 	options->session.read_only = true;
+	options->access_said = true;
 	return true;
 }
 
@@ -209,6 +210,7 @@ set_rw(struct mount_options *options, const char *value)
 {
 	(void)value;
 	options->session.read_only = false;
+	options->access_said = true;
 	return true;
 }
 
@@ -236,7 +238,9 @@ set_scrub_interval(struct mount_options *options, const char *value)
 static bool
 set_stop_timeout(struct mount_options *options, const char *value)
 {
-	return parse_ms(value, &options->session.stop_timeout_ms);
+	/* For the session 0 is the default. */
+	return parse_ms(value, &options->session.stop_timeout_ms) &&
+	       options->session.stop_timeout_ms > 0;
 }
 
 static bool
@@ -248,7 +252,8 @@ set_threads(struct mount_options *options, const char *value)
 static bool
 set_timeout(struct mount_options *options, const char *value)
 {
-	return parse_seconds(value, &options->session.timeout_s);
+	return parse_seconds(value, &options->session.timeout_s) &&
+	       options->session.timeout_s > 0;
 }
 
 static const struct option_word own_words[] = {
@@ -277,12 +282,12 @@ static const struct option_word own_words[] = {
 	{ "scrub_interval", "seconds, 1 or more", "S",
 	  "from one pass over the store to the next (a week)",
 	  set_scrub_interval },
-	{ "stop_timeout", "seconds", "S",
+	{ "stop_timeout", "seconds, more than 0", "S",
 	  "serve a busy mount S seconds after a signal (30)",
 	  set_stop_timeout },
 	{ "threads", "a number from 1 to 64", "N",
 	  "answer requests (one a processor, at most 8)", set_threads },
-	{ "timeout", "seconds", "S",
+	{ "timeout", "seconds, more than 0", "S",
 	  "the kernel keeps names and attributes (days)", set_timeout },
 };
 

@@ -20,6 +20,7 @@
 struct mount_options {
 	struct keyfs_options store;
 	struct session_options session;
+	bool access_said; /* ro or rw was among them */
 	bool nonempty; /* the mountpoint may hold files, which are then hidden */
 	bool remount;  /* only flags of the kernel change: mount(8) does that */
 	char kernel[MOUNT_KERNEL_OPTIONS_MAX];

@@ -185,7 +185,9 @@ expect 0 "" "$tmp/mount.keyfs" "$store" "$mnt" -o \
 expect 0 "4" cat "$mnt/c"
 grep -q "^$store $mnt fuse.keyfs ro,nosuid,nodev," /proc/self/mounts ||
 	fail "$(grep "$mnt" /proc/self/mounts)"
-expect 0 "" "$tmp/mount.keyfs" "$store" "$mnt" -o remount,rw
+expect 0 "" keyfs mount -o remount,rw -o noexec "$store" "$mnt"
+grep -q "^$store $mnt fuse.keyfs rw,nosuid,nodev,noexec," /proc/self/mounts ||
+	fail "$(grep "$mnt" /proc/self/mounts)"
 echo 4 >"$mnt/c" || fail "it was not written"
 expect 0 "" keyfs umount "$mnt"
 

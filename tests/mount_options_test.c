@@ -116,8 +116,14 @@ static const struct {
 	  "option threads is \"0\"; it needs a number from 1 to 64" },
 	{ "threads=65",
 	  "option threads is \"65\"; it needs a number from 1 to 64" },
-	{ "timeout=nan", "option timeout is \"nan\"; it needs seconds" },
-	{ "timeout=1e9", "option timeout is \"1e9\"; it needs seconds" },
+	{ "timeout=nan", "option timeout is \"nan\"; it needs seconds, "
+			 "more than 0" },
+	{ "timeout=1e9", "option timeout is \"1e9\"; it needs seconds, "
+			 "more than 0" },
+	{ "timeout=0", "option timeout is \"0\"; it needs seconds, more "
+		       "than 0" },
+	{ "stop_timeout=0", "option stop_timeout is \"0\"; it needs seconds, "
+			    "more than 0" },
 	{ "lock_wait=1m", "option lock_wait is \"1m\"; it needs seconds" },
 	{ "scrub=0", "option scrub is \"0\"; it needs bytes a second such as "
 		     "1M, or off" },
