@@ -177,7 +177,6 @@ fallocate_step(struct op *op, void *arg)
 	const struct fallocate *f = arg;
 	bool zeroes = f->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
 	struct inode inode;
-	bool grows;
 	int rc = inode_edit(op, f->ino, &inode);
 
 	if (!rc && !S_ISREG(inode.a.mode))
@@ -188,16 +187,14 @@ fallocate_step(struct op *op, void *arg)
 		rc = zero(op, &inode, f->from, f->to);
 	if (rc)
 		return rc;
-	grows = !(f->mode & FALLOC_FL_KEEP_SIZE) && f->to > inode.a.size;
-	if (grows)
+	if (!(f->mode & FALLOC_FL_KEEP_SIZE) && f->to > inode.a.size)
 		rc = inode_resize(op, &inode, f->to);
 	if (!rc)
 		rc = inode_drop_privs(op, &inode, op_clears_setid(op));
 	if (rc)
 		return rc;
-	if (zeroes || grows)
-		inode_touch(op, &inode);
-	inode.a.ctime = op->now;
+	/* Whatever came of it, as Linux does (file_modified()). */
+	inode_touch(op, &inode);
 	inode_put(op, &inode);
 	return 0;
 }

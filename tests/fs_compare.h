@@ -22,4 +22,8 @@ void compare_times_begin(const char *const roots[SIDES], const char *path,
 			 const char *other);
 void compare_times_end(const char *const roots[SIDES]);
 
+/* The same around one on an open file. */
+void compare_fd_times_begin(const int fd[SIDES]);
+void compare_fd_times_end(const int fd[SIDES]);
+
 #endif

@@ -151,6 +151,22 @@ START_TEST(allocating_grows_the_file_unless_told_not_to)
 END_TEST
 
 /* More chunks than one commit deletes: they are stale first. */
+START_TEST(every_allocation_is_a_modification)
+{
+	struct tree_attr attr = { .mtime = { 7, 0 } }, old;
+
+	kit_fill(tree, file, 0, CHUNK, 'x');
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(tree_setattr(tree, &kit_user, file,
+					      TREE_SET_MTIME, &attr, &old),
+				 0);
+		ck_assert_int_eq(old.mtime.tv_sec, 7);
+		allocate(i ? KEEP : 0, 0, 100);
+		ck_assert_int_gt(kit_attr(tree, file).mtime.tv_sec, 7);
+	}
+}
+END_TEST
+
 START_TEST(large_holes_are_made_at_once_and_next_to_each_other)
 {
 	const uint64_t total = 700 * CHUNK;
@@ -483,6 +499,7 @@ range_case(const char *name, SFun setup, SFun teardown)
 	tcase_add_test(tcase, a_small_file_has_holes_too);
 	tcase_add_test(tcase, zeroing_grows_the_file_unless_told_not_to);
 	tcase_add_test(tcase, allocating_grows_the_file_unless_told_not_to);
+	tcase_add_test(tcase, every_allocation_is_a_modification);
 	tcase_add_test(tcase,
 		       large_holes_are_made_at_once_and_next_to_each_other);
 	tcase_add_test(tcase, what_cannot_be_done_is_refused);
