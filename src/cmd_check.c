@@ -26,6 +26,7 @@ static enum keyfs_log_level log_least = KEYFS_LOG_WARNING;
 struct check {
 	unsigned count; /* of what was found */
 	bool quiet;
+	bool has_no_files;         /* whole, but no tree */
 	struct keyfs_loss *losses; /* owned */
 	size_t loss_count;
 	struct keyfs_slice *doubtful; /* owned, and the keys */
@@ -92,6 +93,23 @@ check_files(const char *path, struct check *check, bool *out_open)
 	return r < 0 ? r : r_close;
 }
 
+/* What does not begin as a tree: one that has lost its beginning, or the keys of a
+ * program that uses the library, of which only the files can be checked. */
+static int
+check_keys(struct kv *kv, struct check *check)
+{
+	struct tree_repair_options options = { .dry_run = true,
+					       .problem = print_problem,
+					       .arg = check };
+	int r = tree_repair(kv, &options);
+
+	if (r == -EUCLEAN) {
+		check->has_no_files = true;
+		return 0;
+	}
+	return r < 0 ? r : -EUCLEAN;
+}
+
 static int
 check_tree(const char *path, struct check *check)
 {
@@ -108,6 +126,8 @@ check_tree(const char *path, struct check *check)
 	if (r == 0) {
 		r = tree_check(tree, print_problem, check);
 		(void)tree_close(tree); /* nothing was changed */
+	} else if (r == -EUCLEAN) {
+		r = check_keys(kv, check);
 	}
 	(void)kv_close(kv);
 	return r;
@@ -242,7 +262,9 @@ check(const char *store)
 		 check_rest(store, &check, !opened || r == -EIO) < 0)
 		log_error("check: %s: not all of it could be read", store);
 	if (r == 0) {
-		puts("no damage found");
+		puts(check.has_no_files
+			     ? "no damage found; it holds keys, and no files"
+			     : "no damage found");
 		return CMD_OK;
 	}
 	if (!check_is_damage(r))

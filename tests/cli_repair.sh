@@ -33,6 +33,11 @@ expect 0 "no damage found" keyfs check "$store"
 expect 0 "no damage found: nothing to repair" keyfs repair "$store"
 [[ ! -e $store.damaged-1 ]] || fail "a damaged store was kept"
 
+claim "a store of keys without files is no damaged filesystem"
+./tests/fs_ops keys "$tmp/keys" 100
+expect 0 "no damage found; it holds keys, and no files" keyfs check "$tmp/keys"
+expect 0 "no damage found: nothing to repair" keyfs repair "$tmp/keys"
+
 claim "check says which file lies in the damage"
 table=$(largest_table)
 flip "$table" $(($(stat -c %s "$table") / 2))

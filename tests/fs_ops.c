@@ -15,6 +15,7 @@
  *	compare FILE MIB     FILE has what map and hold write
  *	fsyncs DIR COUNT     COUNT threads write a file each and sync it
  *	notified SOCKET COUNT  prints COUNT datagrams that come to a new socket
+ *	keys STORE COUNT     makes a store with COUNT keys and no files
  *
  * Exit status 0 if all is well, with a line of explanation if not. */
 #include <config.h>
@@ -34,6 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "store/store.h"
 #include "tests/die.h"
 #include "tests/suite.h"
 
@@ -398,6 +400,27 @@ notified(const char *path, unsigned long count)
 	close(fd);
 }
 
+/* As a program that uses the library. */
+static void
+make_keys(const char *path, unsigned long count)
+{
+	struct keyfs_options options = { .size = sizeof(options),
+					 .create = true };
+	struct keyfs_store *store;
+	char key[32];
+	int r = keyfs_open(path, &options, &store);
+
+	for (unsigned long i = 0; r == 0 && i < count; i++) {
+		snprintf(key, sizeof(key), "key%06lu", i);
+		r = keyfs_put(store, NULL, keyfs_str(key), keyfs_str("value"),
+			      0);
+	}
+	if (r == 0)
+		r = keyfs_close(store);
+	if (r != 0)
+		die("%s: %s", path, strerror(-r));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -434,6 +457,8 @@ main(int argc, char **argv)
 		fsyncs(strtoul(argv[3], NULL, 10));
 	else if (strcmp(what, "notified") == 0)
 		notified(argv[2], strtoul(argv[3], NULL, 10));
+	else if (strcmp(what, "keys") == 0)
+		make_keys(argv[2], strtoul(argv[3], NULL, 10));
 	else
 		return 2;
 	return EXIT_SUCCESS;
