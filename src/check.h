@@ -3,6 +3,8 @@
 #ifndef SRC_CHECK_H
 #define SRC_CHECK_H
 
+#include <stdbool.h>
+
 #include "store/store.h"
 
 /* Reads everything in a store and says nothing.  0: no damage.  -EUCLEAN: damage, or it
@@ -12,11 +14,8 @@ int check_quietly(const char *store);
 /* Whether an error says that a store is damaged, the disk's own errors included. */
 bool check_is_damage(int r);
 
-/* What `keyfs check STORE` and `keyfs repair STORE` do; the exit status of each. */
-int check_command(const char *store);
+/* What `keyfs check [--json] STORE` and `keyfs repair STORE` do; the exit status of each. */
+int check_command(const char *store, bool json);
 int repair_command(const char *store);
-
-/* Prints where it is, as `file: offset: why`. */
-void check_print_loss(const struct keyfs_loss *loss);
 
 #endif

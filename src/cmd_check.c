@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_check.c - `keyfs check STORE`: reads everything and lists what is wrong.
+/* cmd_check.c - `keyfs check [--json] STORE`: reads everything and lists what is wrong.
  *
  * First every byte of every live file against its checksum: opening reads CURRENT, the
  * manifest and the logs, verifying the tables.  Then the tree: names, inodes, link counts
@@ -19,13 +19,14 @@
 #include "fs/tree_repair.h"
 #include "src/check.h"
 #include "src/cmd.h"
+#include "src/json.h"
 #include "src/log.h"
 
 static enum keyfs_log_level log_least = KEYFS_LOG_WARNING;
 
 struct check {
 	unsigned count; /* of what was found */
-	bool quiet;
+	bool quiet, json;
 	bool has_no_files;         /* whole, but no tree */
 	struct keyfs_loss *losses; /* owned */
 	size_t loss_count;
@@ -45,13 +46,29 @@ check_options(const struct check *check)
 	};
 }
 
+/* "[" or ",", what is told, and why. */
+static void
+print_json(const struct check *check, const char *what, const char *text,
+	   const uint64_t *offset, const char *why)
+{
+	printf("%s\n  {\"%s\": ", check->count > 1 ? "," : "[", what);
+	json_string(stdout, text, strlen(text));
+	if (offset)
+		printf(", \"offset\": %" PRIu64, *offset);
+	fputs(", \"why\": ", stdout);
+	json_string(stdout, why, strlen(why));
+	putchar('}');
+}
+
 static int
 print_damage(void *arg, const char *file, uint64_t offset, const char *why)
 {
 	struct check *check = arg;
 
 	check->count++;
-	if (!check->quiet)
+	if (check->json)
+		print_json(check, "file", file, &offset, why);
+	else if (!check->quiet)
 		printf("%s: offset %" PRIu64 ": %s\n", file, offset, why);
 	return 0;
 }
@@ -62,16 +79,11 @@ print_problem(void *arg, const char *path_or_key, const char *what)
 	struct check *check = arg;
 
 	check->count++;
-	if (!check->quiet)
+	if (check->json)
+		print_json(check, "path", path_or_key, NULL, what);
+	else if (!check->quiet)
 		printf("%s: %s\n", path_or_key, what);
 	return 0;
-}
-
-void
-check_print_loss(const struct keyfs_loss *loss)
-{
-	printf("%s: offset %" PRIu64 ": %s\n", loss->file, loss->offset,
-	       loss->why);
 }
 
 /* ---- What opens ---- */
@@ -147,10 +159,10 @@ note_losses(struct keyfs_salvage *salvage, struct check *check, bool print)
 		return -ENOMEM;
 	for (size_t i = 0; i < check->loss_count; i++) {
 		(void)keyfs_salvage_loss(salvage, i, &check->losses[i]);
-		if (!print)
-			continue;
-		check->count++;
-		check_print_loss(&check->losses[i]);
+		if (print)
+			(void)print_damage(check, check->losses[i].file,
+					   check->losses[i].offset,
+					   check->losses[i].why);
 	}
 	return 0;
 }
@@ -248,10 +260,22 @@ check_is_damage(int r)
 	return r == -EUCLEAN || r == -EIO;
 }
 
-static int
-check(const char *store)
+/* What people read, or the end of what programs do. */
+static void
+print_end(const struct check *check, bool whole)
 {
-	struct check check = { .count = 0 };
+	if (check->json)
+		puts(check->count ? "\n]" : "[]");
+	else if (whole)
+		puts(check->has_no_files
+			     ? "no damage found; it holds keys, and no files"
+			     : "no damage found");
+}
+
+static int
+check(const char *store, bool json)
+{
+	struct check check = { .json = json };
 	bool opened;
 	int r = check_files(store, &check, &opened);
 
@@ -261,12 +285,9 @@ check(const char *store)
 	else if (check_is_damage(r) &&
 		 check_rest(store, &check, !opened || r == -EIO) < 0)
 		log_error("check: %s: not all of it could be read", store);
-	if (r == 0) {
-		puts(check.has_no_files
-			     ? "no damage found; it holds keys, and no files"
-			     : "no damage found");
+	print_end(&check, r == 0);
+	if (r == 0)
 		return CMD_OK;
-	}
 	if (!check_is_damage(r))
 		return cmd_fail_store(&cmd_check, store, r);
 	log_error("check: %s: %u problems found; `keyfs repair %s` saves what "
@@ -276,7 +297,7 @@ check(const char *store)
 }
 
 int
-check_command(const char *store)
+check_command(const char *store, bool json)
 {
 	char *mountpoint;
 	int r = ctl_find_mount(store, &mountpoint);
@@ -284,7 +305,7 @@ check_command(const char *store)
 	if (r == -EXDEV)
 		return cmd_fail_store(&cmd_check, store, r);
 	if (r < 0)
-		return check(store);
+		return check(store, json);
 	log_error("check: %s: it is mounted; run `keyfs umount %s` first",
 		  store, mountpoint);
 	free(mountpoint);
@@ -294,16 +315,27 @@ check_command(const char *store)
 static int
 check_run(int argc, char **argv)
 {
-	if (cmd_option(&cmd_check, argc, argv, "", NULL) != -1)
-		return CMD_USAGE;
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ 0 },
+	};
+	bool json = false;
+	int option;
+
+	while ((option = cmd_option(&cmd_check, argc, argv, "", options)) !=
+	       -1) {
+		if (option == '?')
+			return CMD_USAGE;
+		json = true;
+	}
 	if (argc - optind != 1)
 		return cmd_usage(&cmd_check, "needs one store");
-	return check_command(argv[optind]);
+	return check_command(argv[optind], json);
 }
 
 const struct cmd cmd_check = {
 	.name = "check",
-	.synopsis = "STORE",
+	.synopsis = "[--json] STORE",
 	.summary = "Read everything in a store and list what is damaged",
 	.details = "Names the paths that lie in the damage.  Changes nothing.  "
 		   "The store must not be mounted.",

@@ -53,7 +53,8 @@ note_loss(void *arg, const struct keyfs_loss *loss)
 		grow(repairing, repairing->losses, repairing->loss_count,
 		     sizeof(*losses));
 
-	check_print_loss(loss);
+	printf("%s: offset %" PRIu64 ": %s\n", loss->file, loss->offset,
+	       loss->why);
 	if (!losses)
 		return;
 	repairing->losses = losses;

@@ -49,7 +49,7 @@ take(struct line *line, int option)
 static int
 run(const struct line *line, const char *store)
 {
-	int status = check_command(store);
+	int status = check_command(store, false);
 
 	if (status == CMD_OK)
 		return 0;

@@ -30,6 +30,7 @@ head -c 3000000 /dev/urandom >"$tmp/big"
 keyfs put "$store" lost/big <"$tmp/big"
 keyfs put "$store" keep/third "the third"
 expect 0 "no damage found" keyfs check "$store"
+expect 0 "[]" keyfs check --json "$store"
 expect 0 "no damage found: nothing to repair" keyfs repair "$store"
 [[ ! -e $store.damaged-1 ]] || fail "a damaged store was kept"
 
@@ -47,6 +48,18 @@ grep -q "^${table##*/}: offset [0-9]*: " "$tmp/out" || fail "$(cat "$tmp/out")"
 grep -q '^lost/big: 16384 bytes of its contents are lost' "$tmp/out" ||
 	fail "$(cat "$tmp/out" "$tmp/err")"
 ! grep -q '^keep' "$tmp/out" || fail "$(cat "$tmp/out")"
+
+claim "programs get the same as JSON"
+keyfs check --json "$store" >"$tmp/json" 2>"$tmp/err"
+[[ $? -eq 5 ]] || fail "check: status is not 5"
+[[ $(head -n 1 "$tmp/json") == "[" && $(tail -n 1 "$tmp/json") == "]" ]] ||
+	fail "$(cat "$tmp/json")"
+grep -q "^  {\"file\": \"${table##*/}\", \"offset\": [0-9]*, \"why\": \"" \
+	"$tmp/json" || fail "$(cat "$tmp/json")"
+grep -q '^  {"path": "lost/big", "why": "16384 bytes' "$tmp/json" ||
+	fail "$(cat "$tmp/json")"
+[[ $(grep -c '},$' "$tmp/json") -eq $(($(grep -c '^  {' "$tmp/json") - 1)) ]] ||
+	fail "$(cat "$tmp/json")"
 cp -a "$store" "$tmp/original"
 
 claim "a repair that is killed leaves the damaged store or the repaired one"

@@ -86,7 +86,7 @@ _keyfs_offer_options() {
 	ls) _keyfs_offer '' '-l -R --json' ;;
 	mount) _keyfs_offer '' '-d -f -h -s -V -o' ;;
 	rm) _keyfs_offer '' '-r' ;;
-	doctor | stats) _keyfs_offer '' '--json' ;;
+	check | doctor | stats) _keyfs_offer '' '--json' ;;
 	esac
 }
 
