@@ -48,6 +48,24 @@ expect 0 "" keyfs mount "$store" "$mnt"
 ./tests/fs_ops compare "$mnt/mapped" 32 || fail "see above"
 expect 0 "64" sh -c "ls '$mnt/syncs' | wc -l"
 
+claim "users of a daemon that is stopped wait, and lose nothing"
+pid=$(daemon_pid "$store")
+mkdir "$mnt/stopped"
+for i in {1..40}; do
+	echo "$i" >"$mnt/stopped/$i" && sync "$mnt/stopped/$i" || exit 1
+	sleep 0.05
+done &
+writer=$!
+sleep 0.5
+kill -STOP "$pid"
+sleep "${KEYFS_TEST_STOP_SECONDS:-2}"
+kill -0 "$writer" || fail "the writer has not waited"
+kill -CONT "$pid"
+wait "$writer" || fail "a write has failed"
+for i in {1..40}; do
+	expect 0 "$i" cat "$mnt/stopped/$i"
+done
+
 claim "an idle mount uses no processor time"
 pid=$(daemon_pid "$store")
 sleep 0.5
