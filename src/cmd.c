@@ -39,6 +39,24 @@ cmd_option(const struct cmd *cmd, int argc, char **argv,
 }
 
 int
+cmd_option_json(const struct cmd *cmd, int argc, char **argv, bool *out)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ 0 },
+	};
+	int option;
+
+	*out = false;
+	while ((option = cmd_option(cmd, argc, argv, "", options)) != -1) {
+		if (option == '?')
+			return CMD_USAGE;
+		*out = true;
+	}
+	return CMD_OK;
+}
+
+int
 cmd_usage(const struct cmd *cmd, const char *format, ...)
 {
 	char reason[512];

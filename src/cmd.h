@@ -84,6 +84,9 @@ int cmd_fsck_helper(int argc, char **argv);
 int cmd_option(const struct cmd *cmd, int argc, char **argv,
 	       const char *short_options, const struct option *long_options);
 
+/* All options of a command that has --json and no other.  CMD_USAGE: after a message. */
+int cmd_option_json(const struct cmd *cmd, int argc, char **argv, bool *out);
+
 /* A message about the command line, then the synopsis; returns CMD_USAGE. */
 int cmd_usage(const struct cmd *cmd, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -47,20 +47,11 @@ print_json(void *arg, enum doctor_level level, const char *what,
 static int
 doctor_run(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ 0 },
-	};
 	struct doctor doctor = { 0 };
-	bool json = false;
-	int option;
+	bool json;
 
-	while ((option = cmd_option(&cmd_doctor, argc, argv, "", options)) !=
-	       -1) {
-		if (option == '?')
-			return CMD_USAGE;
-		json = true;
-	}
+	if (cmd_option_json(&cmd_doctor, argc, argv, &json) != CMD_OK)
+		return CMD_USAGE;
 	if (argc - optind > 1)
 		return cmd_usage(&cmd_doctor, "one store at a time");
 	doctor_look(argv[optind], json ? print_json : print_text, &doctor);

@@ -31,19 +31,10 @@ stats(const char *store, bool json)
 static int
 stats_run(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ 0 },
-	};
-	bool json = false;
-	int option;
+	bool json;
 
-	while ((option = cmd_option(&cmd_stats, argc, argv, "", options)) !=
-	       -1) {
-		if (option == '?')
-			return CMD_USAGE;
-		json = true;
-	}
+	if (cmd_option_json(&cmd_stats, argc, argv, &json) != CMD_OK)
+		return CMD_USAGE;
 	if (argc - optind != 1)
 		return cmd_usage(&cmd_stats, "needs one store");
 	return stats(argv[optind], json);
