@@ -190,13 +190,13 @@ static uint64_t
 loss_max_seq(const struct table_iter *it)
 {
 	const struct table_properties *p = &it->properties;
-	const uint8_t *at = p->block_ages.data;
-	const uint8_t *end = at + p->block_ages.len;
+	const uint8_t *at = p->block_ages.data, *end;
 	uint64_t age, least = UINT64_MAX;
 	uint32_t i;
 
 	if (!p->block_ages.len)
 		return 0;
+	end = at + p->block_ages.len;
 	for (i = 0; i < it->lost_from + it->lost_count; i++) {
 		at = get_varint64(at, end, &age);
 		if (!at)

@@ -238,12 +238,13 @@ data_verify(struct verify *v)
 static bool
 ages_are_true(const struct verify *v, const struct table_properties *p)
 {
-	const uint8_t *at = p->block_ages.data, *end = at + p->block_ages.len;
+	const uint8_t *at = p->block_ages.data, *end;
 	uint64_t age;
 	size_t i;
 
 	if (!p->block_ages.len)
 		return true;
+	end = at + p->block_ages.len;
 	for (i = 0; at && i < v->block_seqs.len; i += 8) {
 		at = get_varint64(at, end, &age);
 		if (at && age != p->max_seq - get_le64(v->block_seqs.data + i))
