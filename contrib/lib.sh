@@ -19,6 +19,11 @@ die() {
 	exit 1
 }
 
+# part_of N: that many, or of all that is long an Nth, as $part says; at least one.
+part_of() {
+	echo $((($1 + part - 1) / part))
+}
+
 # Prints those of the packages that are not installed.
 packages_missing() {
 	local package

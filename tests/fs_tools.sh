@@ -97,42 +97,6 @@ expect 0 "contents" cat "/proc/self/fd/3"
 [[ ! -e $mnt/open ]] || fail "it still has a name"
 exec 3>&-
 
-if command -v git >/dev/null; then
-	claim "git: commit, gc, clone, fsck"
-	(
-		set -e
-		git init -q "$mnt/git"
-		cd "$mnt/git"
-		git config user.email a@example.com
-		git config user.name a
-		for n in 1 2 3; do
-			seq "$n" 3000 >"f$n"
-			git add .
-			git commit -qm "$n"
-		done
-		git gc -q
-		git clone -q "$mnt/git" "$mnt/clone"
-		git -C "$mnt/clone" fsck --no-progress
-		diff "$mnt/git/f3" "$mnt/clone/f3"
-	) >"$tmp/git" 2>&1 || fail "$(cat "$tmp/git")"
-fi
-
-if command -v sqlite3 >/dev/null; then
-	claim "sqlite3 with a rollback journal and with a write-ahead log"
-	for mode in delete wal; do
-		expect 0 "$mode" sqlite3 "$mnt/$mode.db" \
-			"pragma journal_mode=$mode"
-		expect 0 $'ok\n2000' sqlite3 "$mnt/$mode.db" "
-			create table t(a, b);
-			with recursive n(i) as (select 1 union all
-				select i + 1 from n where i < 2000)
-			insert into t select i, hex(randomblob(40)) from n;
-			update t set a = a + 1;
-			pragma integrity_check;
-			select count(*) from t"
-	done
-fi
-
 claim "everything is there after another mount, and check finds nothing"
 (cd "$mnt" && find . -type f -exec md5sum {} + | sort) >"$tmp/before"
 remount

@@ -20,7 +20,7 @@ keyfs() {
 	"$KEYFS" "$@"
 }
 
-cleanup() {
+cleanup_mounts() {
 	local mountpoint
 
 	while read -r _ mountpoint _; do
@@ -29,6 +29,10 @@ cleanup() {
 			fusermount3 -uqz "$mountpoint" ;;
 		esac
 	done </proc/self/mounts
+}
+
+cleanup() {
+	cleanup_mounts
 	rm -rf "$tmp"
 }
 trap cleanup EXIT
