@@ -35,49 +35,54 @@ program_execute() {
 # ---- PostgreSQL ----
 
 # It refuses to be root.
-postgres() {
-	local program=$1
-	shift
-
-	runuser -u postgres -- env -C / PGHOST="$side" PGDATA="$mnt/data" \
-		stdbuf -oL "$postgres_bin/$program" "$@"
+postgres_exec() {
+	exec setpriv --reuid=postgres --regid=postgres --init-groups env -C / \
+		PGHOST="$side" PGDATA="$mnt/data" PATH="$postgres_bin:$PATH" "$@"
 }
 
-# Small, so that its files are read and written; each start has another method to
-# sync.
+postgres() (
+	postgres_exec "$@"
+)
+
+# The server is a child of this shell, which waits for it when it is dead: it does
+# not start again before that.  Small, so that its files are read and written; each
+# start has another method to sync.
 postgres_methods=(fdatasync fsync open_datasync open_sync)
 postgres_start() {
-	local options=(
-		-c listen_addresses= -k "$side" -c shared_buffers=8MB
-		-c max_wal_size=64MB -c min_wal_size=32MB
-		-c checkpoint_timeout=30s
-		-c external_pid_file="$side/postgres.pid"
-		-c wal_sync_method="${postgres_methods[postgres_starts % 4]}"
-	)
+	local i
 
-	postgres_starts=$((postgres_starts + 1))
-	try postgres pg_ctl -s -w -t 120 -l "$side/postgres.log" \
-		-o "${options[*]}" start || {
-		tail -n 20 "$side/postgres.log"
-		finish
-	}
+	postgres_exec postgres -c listen_addresses= -k "$side" \
+		-c shared_buffers=8MB -c max_wal_size=64MB -c min_wal_size=32MB \
+		-c checkpoint_timeout=30s \
+		-c wal_sync_method="${postgres_methods[starts % 4]}" \
+		>>"$side/postgres.log" 2>&1 &
+	server=$!
+	starts=$((starts + 1))
+	for ((i = 0; i < 1200; i++)); do
+		postgres pg_isready -q && return
+		is_running "$server" || break
+		sleep 0.1
+	done
+	fail "no server: $(tail -n 20 "$side/postgres.log")"
+	finish
 }
 
-# All of it at once, and the daemon too.  Its lock file is removed as whoever sees it
-# dead would do it: while nobody has waited for the dead server, it takes that for a
-# server.
+postgres_stop() {
+	try postgres pg_ctl -s -w -m fast stop
+	wait "$server" || fail "the server ended with status $?"
+}
+
+# All of it at once, and the daemon too.
 postgres_kill() {
 	local pid pids
 
-	pid=$(head -n 1 "$side/postgres.pid")
-	mapfile -t pids < <(ps -o pid= --ppid "$pid")
-	kill -KILL "$pid" "${pids[@]}" 2>/dev/null
+	mapfile -t pids < <(ps -o pid= --ppid "$server")
+	kill -KILL "$server" "${pids[@]}" 2>/dev/null
 	store_kill
-	for pid in "$pid" "${pids[@]}"; do
+	wait
+	for pid in "${pids[@]}"; do
 		while is_running $((pid)); do sleep 0.05; done
 	done
-	rm "$side/postgres.pid"
-	wait
 }
 
 postgres_query() {
@@ -91,7 +96,7 @@ postgres_writer() {
 	first=$(postgres_query "select coalesce(max(i), 0) + 1 from told
 		where w = $1") || return
 	seq "$first" 1000000 | sed "s/.*/insert into told values ($1, &);\n\\\\echo &/" |
-		postgres psql -XAtq -v ON_ERROR_STOP=1 -d postgres \
+		postgres stdbuf -oL psql -XAtq -v ON_ERROR_STOP=1 -d postgres \
 			>>"$side/told.$1" 2>/dev/null
 }
 
@@ -139,7 +144,6 @@ postgres_kill_round() {
 	sleep "$((RANDOM % 3))"
 	postgres_kill
 	store_mount
-	rm "$mnt/data/postmaster.pid" || fail "no lock file"
 	postgres_start
 	postgres_verify
 }
@@ -147,12 +151,12 @@ postgres_kill_round() {
 # Checksums are looked at while the server is down.
 postgres_whole() {
 	try postgres pg_amcheck --heapallindexed -d postgres
-	try postgres pg_ctl -s -w -m fast stop
+	postgres_stop
 	try postgres pg_checksums --check
 }
 
 program_postgresql() {
-	local postgres_bin postgres_starts=0 seconds kills i
+	local postgres_bin server starts=0 seconds kills i
 
 	postgres_bin=$(dpkg -L postgresql-15 | sed -n 's|/initdb$||p' | head -n 1)
 	seconds=$(part_of 60)

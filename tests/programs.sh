@@ -119,12 +119,14 @@ git_branches() (
 		git checkout -qf main && git worktree add -q ../worktree topic
 )
 
-# Beside fsck: an empty object is what a file that lost its contents would be.
+# Beside fsck: an empty object is what a file that lost its contents would be.  What a
+# killed git had not yet given its name may be anything.
 git_whole() {
 	local empty
 
 	try git -C "$1" fsck --full --strict --no-progress
-	empty=$(find "$1/.git/objects" -type f -empty)
+	empty=$(find "$1/.git/objects" -type f -empty \
+		! -name 'tmp_obj_*')
 	[[ -z $empty ]] || fail "empty: $empty"
 	[[ -z $(git -C "$1" status --porcelain) ]] ||
 		fail "$(git -C "$1" status --short | head)"
