@@ -6,7 +6,7 @@
 . "${srcdir:-.}/tests/lib.sh" || exit 1
 . "${srcdir:-.}/tests/disk.sh" || exit 1
 
-steps=${KEYFS_TEST_STEPS:-60}
+steps=${KEYFS_TEST_STEPS:-$(share_of 60)}
 RANDOM=${KEYFS_TEST_SEED:-$$}
 seed=${KEYFS_TEST_SEED:-$$}
 store=$tmp/store

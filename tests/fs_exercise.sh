@@ -7,7 +7,7 @@
 . "${srcdir:-.}/tests/lib.sh" || exit 1
 
 seed=${KEYFS_TEST_SEED:-$((RANDOM * 32768 + RANDOM))}
-steps=${KEYFS_TEST_STEPS:-100000}
+steps=${KEYFS_TEST_STEPS:-$(share_of 100000)}
 rounds=${KEYFS_TEST_ROUNDS:-4}
 # Whole phases of fs_exercise, so that a failure repeats without the mounts.
 part=$(((steps / rounds + 999) / 1000 * 1000))

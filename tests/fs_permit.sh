@@ -15,7 +15,7 @@ keyfs mount -o allow_other "$store" "$mnt" || exit 1
 
 claim "every user may do what he may on ext4, and it has the same effect"
 mkdir "$mnt/permit" "$disk/permit"
-./tests/fs_permit "$mnt/permit" "$disk/permit" "${KEYFS_TEST_MODES:-256}" ||
+./tests/fs_permit "$mnt/permit" "$disk/permit" "${KEYFS_TEST_MODES:-$(share_of 256)}" ||
 	fail "see above"
 keyfs umount "$mnt" || fail "umount"
 

@@ -8,7 +8,7 @@
 . "${srcdir:-.}/tests/lib.sh" || exit 1
 . "${srcdir:-.}/tests/disk.sh" || exit 1
 
-rounds=${KEYFS_TEST_ROUNDS:-4}
+rounds=${KEYFS_TEST_ROUNDS:-$(share_of 4)}
 steps=${KEYFS_TEST_STEPS:-5000}
 store=$tmp/store
 mnt=$tmp/mnt

@@ -38,6 +38,14 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' HUP INT TERM
 
+# share_of N: that many, or an Nth of them where KEYFS_TEST_PART says so, at least one.
+# With sanitizers contrib/check does a part of what it does without.
+share_of() {
+	local part=${KEYFS_TEST_PART:-1}
+
+	echo $((($1 + part - 1) / part))
+}
+
 claim() {
 	claims=$((claims + 1))
 	claimed=$1
