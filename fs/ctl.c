@@ -97,8 +97,8 @@ stats_text(struct ctl *ctl, bool json, char **out)
 			     "\"kernel_inode_bytes\":%zu}\n",
 			     engine, usage.inodes, usage.bytes);
 	} else {
-		r = asprintf(out, "%skernel inodes          %zu, %zu B\n", engine,
-			     usage.inodes, usage.bytes);
+		r = asprintf(out, "%skernel inodes          %zu, %zu B\n",
+			     engine, usage.inodes, usage.bytes);
 	}
 	free(engine);
 	return r < 0 ? -ENOMEM : 0;

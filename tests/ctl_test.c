@@ -93,7 +93,8 @@ ask_failing(const char *request)
 
 START_TEST(statistics_come_from_the_engine_and_the_mount)
 {
-	ck_assert_str_eq(ask("stats"), "gets 1\nkernel inodes          0, 0 B\n");
+	ck_assert_str_eq(ask("stats"),
+			 "gets 1\nkernel inodes          0, 0 B\n");
 	ck_assert_str_eq(ask("stats json"), "{\"gets\":1,\"kernel_inodes\":0,"
 					    "\"kernel_inode_bytes\":0}\n");
 }
