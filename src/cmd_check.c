@@ -260,12 +260,15 @@ check_is_damage(int r)
 	return r == -EUCLEAN || r == -EIO;
 }
 
-/* What people read, or the end of what programs do. */
+/* What people read, or the end of what programs do; an empty list says that there is
+ * nothing to list, not that nothing could be read. */
 static void
 print_end(const struct check *check, bool whole)
 {
-	if (check->json)
-		puts(check->count ? "\n]" : "[]");
+	if (check->json && check->count)
+		puts("\n]");
+	else if (check->json && whole)
+		puts("[]");
 	else if (whole)
 		puts(check->has_no_files
 			     ? "no damage found; it holds keys, and no files"

@@ -50,6 +50,7 @@ grep -q '^lost/big: 16384 bytes of its contents are lost' "$tmp/out" ||
 ! grep -q '^keep' "$tmp/out" || fail "$(cat "$tmp/out")"
 
 claim "programs get the same as JSON"
+expect_error 3 "*there is no store*" keyfs check --json "$tmp/none"
 keyfs check --json "$store" >"$tmp/json" 2>"$tmp/err"
 [[ $? -eq 5 ]] || fail "check: status is not 5"
 [[ $(head -n 1 "$tmp/json") == "[" && $(tail -n 1 "$tmp/json") == "]" ]] ||
