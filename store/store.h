@@ -216,7 +216,8 @@ KEYFS_PUBLIC const char *keyfs_version(void);
  * symbolic link, another user's, or writable by others. -EPROTONOSUPPORT: made
  * by a newer version; the log line names the feature. -EUCLEAN: damaged;
  * nothing was changed.  -EINVAL: an option is out of its limits; the log line
- * names it. */
+ * names it.  -EMFILE, -ENFILE: each table, table_bytes of the store or less, is an
+ * open file: raise RLIMIT_NOFILE. */
 KEYFS_PUBLIC int
 keyfs_open(const char *path, const struct keyfs_options *options,
 	   struct keyfs_store **out);
