@@ -8,7 +8,8 @@
 program_git() {
 	local commits kills
 
-	commits=$(part_of 400)
+	# The branches begin some commits back.
+	commits=$((10 + $(part_of 390)))
 	kills=$(part_of 30)
 	did "$commits commits, branches, gc, clones, fsck; $kills kills"
 	git_history "$commits"

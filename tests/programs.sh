@@ -354,12 +354,17 @@ tar_copy() {
 		tar --xattrs --xattrs-include='*' -C "$2" -xpf -
 }
 
+# Otherwise it takes a time for right that is so to the second.
+rsync_copy() {
+	rsync -aHX --modify-window=-1 "$1/" "$2/"
+}
+
 # copies TREE: there and back, by each of the three.
 copies() {
 	claim "cp, tar and rsync: $(find "$1" | wc -l) files there and back"
 	try cp -a "$1" "$mnt/cp"
 	try tar_copy "$1" "$mnt/tar"
-	try rsync -aHX "$1/" "$mnt/rsync/"
+	try rsync_copy "$1" "$mnt/rsync"
 	store_umount
 	store_mount
 	for how in cp tar rsync; do
@@ -367,7 +372,7 @@ copies() {
 	done
 	try cp -a "$mnt/tar" "$side/cp"
 	try tar_copy "$mnt/rsync" "$side/tar"
-	try rsync -aHX "$mnt/cp/" "$side/rsync/"
+	try rsync_copy "$mnt/cp" "$side/rsync"
 	for how in cp tar rsync; do
 		trees_agree "$1" "$side/$how"
 	done
